@@ -1,0 +1,405 @@
+"""Getting messages to platforms: take up what is due, post it, store what came of it.
+
+At least once: a message is given up only in the commit that stores its outcome, and a worker that
+dies gives back what it held by doing nothing, because the store's lease runs out.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Final
+
+from partners.composing import Composer
+from partners.events import EventType
+from partners.model import (
+    Attempt,
+    Delivered,
+    DeliveryResult,
+    Endpoint,
+    EndpointId,
+    EndpointStatus,
+    Message,
+    MessageState,
+    Partner,
+    PartnerId,
+    PartnerStatus,
+)
+from partners.outbox import moved
+from partners.ports import (
+    Answer,
+    Clock,
+    DeliveryObserver,
+    EndpointGate,
+    KeyRing,
+    MessageStore,
+    PartnerStore,
+    Payloads,
+    Sender,
+)
+from partners.schedule import Accepted, Decision, Disable, GiveUp, RetryAt, next_attempt
+from partners.sealing import Signer
+
+GONE: Final = 410
+_CLOSED: Final = "closed"
+_NOT_COMPOSED: Final = "not-composed"
+
+
+@dataclass(frozen=True, slots=True)
+class DeliverySettings:
+    """How the engine paces itself.
+
+    `gather` is how many seconds the first answer waits for others, to be stored in one commit.
+    A message that its endpoint has no room for waits here for up to `held_for`, under its lease;
+    `lease` must outlast that and the sender's total timeout. `idle` bounds a wait with nothing due.
+    """
+
+    batch: int = 200
+    lease: timedelta = timedelta(seconds=60)
+    gather: float = 0.004
+    held_per_endpoint: int = 64
+    held_in_all: int = 2_048
+    held_for: timedelta = timedelta(seconds=1)
+    idle: float = 5.0
+    grace: float = 5.0
+    pause_after_error: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What one step did. `given_back` were taken up and not posted."""
+
+    claimed: int = 0
+    delivered: int = 0
+    retried: int = 0
+    failed: int = 0
+    cancelled: int = 0
+    given_back: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _UnderWay:
+    message: Message
+    started_at: datetime
+
+
+@dataclass(slots=True)
+class _Lane:
+    """Messages that wait here for their endpoint, and when it may have room."""
+
+    again_at: datetime
+    messages: deque[Message] = field(default_factory=deque)
+
+
+class DeliveryEngine:
+    """Delivers what the store says is due. All but `wake` belong to one thread.
+
+    `signer` signs what is sealed, `origin` is the service's public address, `draw` gives the
+    jitter: a random number from 0 up to 1.
+    """
+
+    def __init__(
+        self,
+        store: MessageStore,
+        partners: PartnerStore,
+        payloads: Payloads,
+        keys: KeyRing,
+        sender: Sender,
+        gate: EndpointGate,
+        clock: Clock,
+        *,
+        observer: DeliveryObserver,
+        signer: Signer,
+        origin: str,
+        settings: DeliverySettings | None = None,
+        draw: Callable[[], float] = random.random,
+    ) -> None:
+        self._store = store
+        self._partners = partners
+        self._composer = Composer(payloads, keys, signer, origin)
+        self._sender = sender
+        self._gate = gate
+        self._clock = clock
+        self._observer = observer
+        self._settings = settings or DeliverySettings()
+        self._draw = draw
+        self._under_way: dict[str, _UnderWay] = {}
+        self._known: dict[PartnerId, Partner | None] = {}
+        self._held: dict[EndpointId, _Lane] = {}
+        self._results: list[DeliveryResult] = []
+        self._news: deque[DeliveryResult] = deque()
+        # When to ask the store again: nobody knows of anything due before that.
+        self._next_due_at: datetime | None = None
+        self._look_again = True
+
+    def wake(self) -> None:
+        """Something may be due now. Safe from any thread."""
+        self._look_again = True
+        self._sender.wake()
+
+    def step(self, timeout: float) -> Counts:
+        """Post what is due, wait up to `timeout` seconds for answers, store what came of it."""
+        self._save()
+        self._known.clear()
+        self._offer_held()
+        claimed = self._claim()
+        for message in claimed:
+            self._offer(message)
+        self._settle_all(self._collect(0.0 if self._results else timeout))
+        return _counted(len(claimed), self._save())
+
+    def run(self, stop: threading.Event) -> None:
+        """Deliver until `stop` is set (and `wake` called), then give back what is in flight."""
+        while not stop.is_set():
+            try:
+                self.step(self._settings.idle)
+            except Exception as problem:  # noqa: BLE001 - one bad moment must not end delivery
+                self._observer.stumbled(type(problem).__name__)
+                stop.wait(self._settings.pause_after_error)
+        self.close()
+
+    def close(self) -> None:
+        """Let what is in flight end within the grace, give back the rest, and close the sender."""
+        now = self._clock.now()
+        for lane in self._held.values():
+            for message in lane.messages:
+                self._give_back(message, now)
+        self._held.clear()
+        until = time.monotonic() + self._settings.grace
+        while self._under_way and (left := until - time.monotonic()) > 0:
+            self._settle_all(self._sender.collect(left))
+        self._sender.close()
+        self._settle_all(self._sender.collect(0.0))
+        self._save()
+
+    def _claim(self) -> list[Message]:
+        now = self._clock.now()
+        if not self._may_claim() or self._seconds_to_due(now) > 0:
+            return []
+        limit = min(self._settings.batch, self._sender.room())
+        # Cleared first: whoever wakes us during the claim is heard.
+        self._look_again = False
+        claimed = self._store.claim_due(now, limit, self._settings.lease)
+        if len(claimed) == limit:
+            self._look_again = True
+        else:
+            self._next_due_at = self._store.next_due_at()
+        return claimed
+
+    def _may_claim(self) -> bool:
+        """Nothing is taken up that could not be posted or held."""
+        return self._sender.room() > 0 and self._held_in_all() < self._settings.held_in_all
+
+    def _held_in_all(self) -> int:
+        return sum(len(lane.messages) for lane in self._held.values())
+
+    def _seconds_to_due(self, now: datetime) -> float:
+        if self._look_again:
+            return 0.0
+        if self._next_due_at is None:
+            return self._settings.idle
+        return (self._next_due_at - now).total_seconds()
+
+    def _offer(self, message: Message) -> None:
+        """Post a message, or say why not."""
+        now = self._clock.now()
+        partner = self._partner(message.partner_id)
+        endpoint = partner.endpoint(message.endpoint_id) if partner else None
+        if partner is None or endpoint is None:
+            self._results.append(DeliveryResult(moved(message, MessageState.CANCELLED), None))
+        elif endpoint.status is EndpointStatus.DISABLED:
+            self._results.append(DeliveryResult(moved(message, MessageState.FAILED), None))
+        elif not _is_open(partner, endpoint) or endpoint.url is None:
+            self._results.append(DeliveryResult(replace(message, due_at=None), None))
+        elif endpoint.id in self._held:
+            self._hold(message, self._held[endpoint.id].again_at, now)
+        elif (again_at := self._gate.admit(endpoint, now)) is not None:
+            self._hold(message, again_at, now)
+        else:
+            self._post(message, partner, endpoint, endpoint.url, now)
+
+    def _partner(self, partner_id: PartnerId) -> Partner | None:
+        """Read once a step: a suspension or a revoked key counts from the next one on."""
+        if partner_id not in self._known:
+            self._known[partner_id] = self._partners.partner(partner_id)
+        return self._known[partner_id]
+
+    def _post(
+        self, message: Message, partner: Partner, endpoint: Endpoint, url: str, now: datetime
+    ) -> None:
+        try:
+            post = self._composer.compose(message, partner, endpoint, url, now)
+        except Exception as problem:  # noqa: BLE001 - one bad message must not stop the others
+            self._gate.released(endpoint.id)
+            self._observer.stumbled(type(problem).__name__)
+            nothing = Answer(message.id, None, _NOT_COMPOSED, 0, timedelta(0))
+            self._record(message, nothing, now, now)
+            return
+        if post is None:
+            self._gate.released(endpoint.id)
+            self._results.append(DeliveryResult(moved(message, MessageState.CANCELLED), None))
+            return
+        self._under_way[post.key] = _UnderWay(message, now)
+        self._sender.submit(post)
+
+    def _hold(self, message: Message, again_at: datetime, now: datetime) -> None:
+        """Keep it for a moment under its lease, or give it back to the due index."""
+        lane = self._held.get(message.endpoint_id) or _Lane(again_at)
+        is_full = len(lane.messages) >= self._settings.held_per_endpoint
+        if is_full or again_at - now > self._settings.held_for or self._lease_is_short(message):
+            self._give_back(message, again_at)
+            return
+        lane.messages.append(message)
+        self._held[message.endpoint_id] = lane
+
+    def _lease_is_short(self, message: Message) -> bool:
+        """Whether less than half the lease is left, which the post itself may need."""
+        left = message.due_at - self._clock.now() if message.due_at else timedelta(0)
+        return left < self._settings.lease / 2
+
+    def _offer_held(self) -> None:
+        """Offer what waits again, first come first, where there may be room now."""
+        now = self._clock.now()
+        ready = [name for name, lane in self._held.items() if lane.again_at <= now]
+        for endpoint_id in ready:
+            self._offer_lane(endpoint_id, self._held.pop(endpoint_id).messages)
+
+    def _offer_lane(self, endpoint_id: EndpointId, waiting: deque[Message]) -> None:
+        """One refusal speaks for all that wait behind it."""
+        while waiting and self._sender.room() > 0 and endpoint_id not in self._held:
+            self._offer(waiting.popleft())
+        if not waiting:
+            return
+        lane = self._held.setdefault(endpoint_id, _Lane(self._clock.now()))
+        lane.messages.extend(waiting)
+
+    def _collect(self, timeout: float) -> list[Answer]:
+        """The first answer within `timeout`, and those that follow it closely."""
+        answers = self._sender.collect(min(timeout, self._patience()))
+        until = time.monotonic() + self._settings.gather
+        while answers and len(answers) < min(self._settings.batch, len(self._under_way)):
+            left = until - time.monotonic()
+            if left <= 0 or self._look_again:
+                break
+            answers += self._sender.collect(left)
+        return answers
+
+    def _patience(self) -> float:
+        """Seconds for which only an answer or a wake-up can give us something to do."""
+        if self._sender.room() < 1:
+            return self._settings.idle
+        now = self._clock.now()
+        waits = [(lane.again_at - now).total_seconds() for lane in self._held.values()]
+        if self._may_claim():
+            waits.append(self._seconds_to_due(now))
+        return max(0.0, min(waits, default=self._settings.idle))
+
+    def _settle_all(self, answers: Iterable[Answer]) -> None:
+        for answer in answers:
+            self._settle(answer)
+
+    def _settle(self, answer: Answer) -> None:
+        under_way = self._under_way.pop(answer.key)
+        message = under_way.message
+        now = self._clock.now()
+        if answer.error == _CLOSED:
+            self._gate.released(message.endpoint_id)
+            self._give_back(message, now)
+            return
+        self._gate.answered(message.endpoint_id, answer, now)
+        if message.endpoint_id in self._held:
+            self._held[message.endpoint_id].again_at = now
+        self._record(message, answer, under_way.started_at, now)
+
+    def _record(
+        self, message: Message, answer: Answer, started_at: datetime, now: datetime
+    ) -> None:
+        tried = replace(message, attempts=message.attempts + 1)
+        decision = next_attempt(tried.attempts, answer, now, self._draw())
+        attempt = Attempt(
+            message_id=message.id,
+            number=message.claim,
+            started_at=started_at,
+            duration_ms=round(answer.duration.total_seconds() * 1000),
+            status=answer.status,
+            error=answer.error,
+            response_bytes=answer.response_bytes,
+            breaker=self._gate.state(message.endpoint_id),
+        )
+        delivered = _first_receipt(message, now) if isinstance(decision, Accepted) else None
+        self._results.append(DeliveryResult(_after(tried, decision), attempt, delivered))
+
+    def _give_back(self, message: Message, due_at: datetime) -> None:
+        self._results.append(DeliveryResult(replace(message, due_at=due_at), None))
+
+    def _save(self) -> list[DeliveryResult]:
+        """Store all results in one commit, then tell of them; what fails here is tried again."""
+        saved = self._results
+        if saved:
+            self._store.finish(saved)
+            self._results = []
+            self._news.extend(saved)
+            self._expect(result.message.due_at for result in saved)
+        while self._news:
+            self._tell(self._news.popleft())
+        return saved
+
+    def _expect(self, times: Iterable[datetime | None]) -> None:
+        known = [at for at in (self._next_due_at, *times) if at is not None]
+        self._next_due_at = min(known, default=None)
+
+    def _tell(self, result: DeliveryResult) -> None:
+        message, attempt = result.message, result.attempt
+        if attempt is not None:
+            self._observer.attempted(message, attempt)
+        if attempt is not None and attempt.status == GONE:
+            self._observer.endpoint_disabled(message.partner_id, message.endpoint_id)
+        if message.state is MessageState.FAILED:
+            self._observer.message_failed(message, _reason(attempt))
+
+
+def _counted(claimed: int, results: list[DeliveryResult]) -> Counts:
+    states = [result.message.state for result in results]
+    waiting = [result for result in results if result.message.state is MessageState.PENDING]
+    retried = sum(result.attempt is not None for result in waiting)
+    return Counts(
+        claimed=claimed,
+        delivered=states.count(MessageState.DELIVERED),
+        retried=retried,
+        failed=states.count(MessageState.FAILED),
+        cancelled=states.count(MessageState.CANCELLED),
+        given_back=len(waiting) - retried,
+    )
+
+
+def _is_open(partner: Partner, endpoint: Endpoint) -> bool:
+    return partner.status is PartnerStatus.ACTIVE and endpoint.status is EndpointStatus.ACTIVE
+
+
+def _first_receipt(message: Message, now: datetime) -> Delivered | None:
+    """The partner's deadline starts when it has the request, not when we made it."""
+    if message.event_type != EventType.REMOVAL_REQUESTED or message.notice_id is None:
+        return None
+    deadline_at = now + message.deadline if message.deadline is not None else None
+    return Delivered(message.notice_id, now, deadline_at)
+
+
+def _after(message: Message, decision: Decision) -> Message:
+    match decision:
+        case Accepted():
+            return moved(message, MessageState.DELIVERED)
+        case RetryAt(at):
+            return replace(message, due_at=at)
+        case GiveUp() | Disable():
+            return moved(message, MessageState.FAILED)
+
+
+def _reason(attempt: Attempt | None) -> str:
+    if attempt is None:
+        return "endpoint-disabled"
+    return "endpoint-gone" if attempt.status == GONE else "schedule-used-up"

@@ -1,0 +1,234 @@
+"""What only the partner may read: signed by us (JWS, Ed25519), then encrypted to its key (JWE).
+
+A proxy, a queue or a log on the way sees neither a hash nor where it was seen. The signed part
+names its reader and its message, so that a partner cannot pass it on as if we had sent it there.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, Final, cast
+
+from joserfc import jwe, jwk
+from joserfc.errors import JoseError
+
+from partners.errors import KeySetRefused, SealRefused
+from partners.model import MessageId, PartnerId
+from partners.signing import PrivateKey, PublicKey
+
+BODY_LIMIT: Final = 20_000
+"""The longest request body in bytes; what is longer is sent thin, to be fetched."""
+
+KEY_SET_LIMIT: Final = 8_192
+"""The longest JWK Set in characters."""
+
+KEYS_LIMIT: Final = 8
+
+_ALGORITHMS: Final = ["ECDH-ES+A256KW", "A256GCM", "DEF"]
+# Few JOSE libraries inflate, so only what would not fit otherwise is deflated. What is deflated is
+# wholly ours: nobody can learn from the length by putting text of their own beside the hashes.
+_DEFLATE_FROM: Final = 9_500
+_CURVES: Final = frozenset({("EC", "P-256"), ("OKP", "X25519")})
+_KEPT: Final[tuple[str, ...]] = ("kty", "crv", "x", "y", "kid")
+_PRIVATE_PARTS: Final = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"})
+
+
+@dataclass(frozen=True, slots=True)
+class Signer:
+    """Our key for the signed part. `kid` is its RFC 7638 thumbprint."""
+
+    key: PrivateKey = field(repr=False)
+    kid: str = field(init=False)
+    _header: bytes = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        kid = _public_jwk(self.key.public).thumbprint()
+        header = {"alg": "EdDSA", "kid": kid, "typ": "JWT"}
+        object.__setattr__(self, "kid", kid)
+        object.__setattr__(self, "_header", _b64(_compact(header)) + b".")
+
+    def jwk(self) -> dict[str, str]:
+        """The public half as a JWK, to hand to partners."""
+        public = _b64(self.key.public.raw).decode()
+        return {
+            "kty": "OKP",
+            "crv": "Ed25519",
+            "use": "sig",
+            "alg": "EdDSA",
+            "kid": self.kid,
+            "x": public,
+        }
+
+    def jws(self, payload: bytes) -> bytes:
+        """The compact JWS (RFC 7515) of these bytes.
+
+        Written out here because the library takes as long again as the signature.
+        """
+        signed = self._header + _b64(payload)
+        return signed + b"." + _b64(self.key.signs(signed))
+
+
+@dataclass(frozen=True, slots=True)
+class Addressed:
+    """Who seals what to whom: becomes the claims iss, aud, jti and iat (RFC 7519)."""
+
+    issuer: str
+    partner_id: PartnerId
+    message_id: MessageId
+    issued_at: int
+
+    def claims(self) -> dict[str, object]:
+        """The four claims."""
+        return {
+            "iss": self.issuer,
+            "aud": self.partner_id,
+            "jti": self.message_id,
+            "iat": self.issued_at,
+        }
+
+
+def check_key_set(text: str) -> str:
+    """The JWK Set in its stored form, once it is seen to be one that we can seal to.
+
+    It is at most 8 kB with 1 to 8 public keys, each P-256 or X25519 and for encryption; the first
+    is the one used, so a partner changes keys by putting the new one first and keeping the old one
+    for what is under way. Raises KeySetRefused.
+    """
+    if len(text) > KEY_SET_LIMIT:
+        raise KeySetRefused(f"a key set has at most {KEY_SET_LIMIT} characters")
+    keys = _keys_in(text)
+    checked = json.dumps({"keys": [_checked(n, key) for n, key in enumerate(keys)]})
+    for place, key in enumerate(keys):
+        _try_out(place, key)
+    return checked
+
+
+def seal(payload: Mapping[str, object], address: Addressed, signer: Signer, key_set: str) -> str:
+    """The compact JWE (RFC 7516) of our JWS of `payload` and its claims, to the set's first key.
+
+    Raises KeySetRefused if the set holds no key that can be sealed to.
+    """
+    claims = _compact({**payload, **address.claims()})
+    key = _recipient(key_set)
+    header = {"alg": "ECDH-ES+A256KW", "enc": "A256GCM", "cty": "JWT"}
+    if key.kid:
+        header["kid"] = key.kid
+    if len(claims) > _DEFLATE_FROM:
+        header["zip"] = "DEF"
+    return jwe.encrypt_compact(header, signer.jws(claims), key, algorithms=_ALGORITHMS)
+
+
+def unseal(
+    sealed: str,
+    private_key_set: Mapping[str, Any],
+    sender: PublicKey,
+    partner_id: PartnerId,
+    message_id: MessageId,
+) -> dict[str, Any]:
+    """What a partner does: open, verify, and check that it is meant for it and for this message.
+
+    The claims come back with the payload. Raises SealRefused.
+    """
+    try:
+        keys = jwk.KeySet.import_key_set(cast(Any, private_key_set))
+        opened = jwe.decrypt_compact(sealed, keys, algorithms=_ALGORITHMS)
+        payload = json.loads(_verified(opened.plaintext or b"", sender))
+    except (JoseError, ValueError) as problem:
+        raise SealRefused(f"the sealed part does not open: {type(problem).__name__}") from None
+    if payload.get("aud") != partner_id or payload.get("jti") != message_id:
+        raise SealRefused("the sealed part is for another reader or message")
+    return cast(dict[str, Any], payload)
+
+
+def fits(body: bytes) -> bool:
+    """Whether a body may be posted whole; otherwise the message is sent thin."""
+    return len(body) <= BODY_LIMIT
+
+
+def _verified(token: bytes, sender: PublicKey) -> bytes:
+    """The payload of our JWS, by RFC 7515 section 5.2 with the one key and algorithm we use."""
+    signed, _, signature = token.rpartition(b".")
+    header, _, payload = signed.partition(b".")
+    if json.loads(_unb64(header)).get("alg") != "EdDSA":
+        raise SealRefused("the signed part is not EdDSA")
+    if not sender.verifies(_unb64(signature), signed):
+        raise SealRefused("the signed part is not from this sender")
+    return _unb64(payload)
+
+
+def _keys_in(text: str) -> list[dict[str, Any]]:
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        raise KeySetRefused("the key set is not JSON") from None
+    keys = found.get("keys") if isinstance(found, dict) else None
+    if not isinstance(keys, list) or not all(isinstance(key, dict) for key in keys):
+        raise KeySetRefused('a key set is an object with a list "keys" (RFC 7517)')
+    if not 1 <= len(keys) <= KEYS_LIMIT:
+        raise KeySetRefused(f"a key set has 1 to {KEYS_LIMIT} keys")
+    return keys
+
+
+def _checked(place: int, key: dict[str, Any]) -> dict[str, str]:
+    """The members of a public key that we need, and no others."""
+    if _PRIVATE_PARTS & key.keys():
+        raise KeySetRefused(f"key {place} is private: make a new one and send its public half")
+    kept = {name: _short_text(place, key[name]) for name in _KEPT if name in key}
+    if (kept.get("kty"), kept.get("crv")) not in _CURVES:
+        raise KeySetRefused(f"key {place} is neither EC P-256 nor OKP X25519")
+    if key.get("use", "enc") != "enc":
+        raise KeySetRefused(f'key {place} is not for encryption ("use")')
+    if key.get("alg", "ECDH-ES+A256KW") not in ("ECDH-ES", "ECDH-ES+A256KW"):
+        raise KeySetRefused(f'key {place} is for another algorithm ("alg")')
+    return kept
+
+
+def _short_text(place: int, value: object) -> str:
+    if not isinstance(value, str) or len(value) > 128:
+        raise KeySetRefused(f"key {place} has a member that is not a short text")
+    return value
+
+
+def _try_out(place: int, key: dict[str, Any]) -> None:
+    """Seal once: finds points off the curve and of low order, and whatever a library minds."""
+    header = {"alg": "ECDH-ES+A256KW", "enc": "A256GCM"}
+    try:
+        jwe.encrypt_compact(header, b"", _imported(key), algorithms=_ALGORITHMS)
+    except (JoseError, ValueError, TypeError, KeyError):
+        raise KeySetRefused(f"key {place} is not a usable public key") from None
+
+
+@lru_cache(maxsize=1024)
+def _recipient(key_set: str) -> jwk.ECKey | jwk.OKPKey:
+    """The key that is sealed to. Kept, because parsing costs as much as sealing."""
+    try:
+        return _imported(_checked(0, _keys_in(key_set)[0]))
+    except (JoseError, ValueError, TypeError, KeyError):
+        raise KeySetRefused("the first key is not a usable public key") from None
+
+
+def _imported(key: dict[str, Any]) -> jwk.ECKey | jwk.OKPKey:
+    kept = _checked(0, key)
+    if kept["kty"] == "EC":
+        return jwk.ECKey.import_key(cast(Any, kept))
+    return jwk.OKPKey.import_key(cast(Any, kept))
+
+
+def _public_jwk(key: PublicKey) -> jwk.OKPKey:
+    return jwk.OKPKey.import_key({"kty": "OKP", "crv": "Ed25519", "x": _b64(key.raw).decode()})
+
+
+def _compact(value: Mapping[str, object]) -> bytes:
+    return json.dumps(value, separators=(",", ":"), allow_nan=False).encode()
+
+
+def _b64(raw: bytes) -> bytes:
+    return base64.urlsafe_b64encode(raw).rstrip(b"=")
+
+
+def _unb64(text: bytes) -> bytes:
+    return base64.b64decode(text + b"=" * (-len(text) % 4), altchars=b"-_", validate=True)
