@@ -1,0 +1,96 @@
+"""What a device sends, as values: a report, and an item on its way into a case."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from app.domain.case import MediaKind
+from app.domain.errors import (
+    BadReport,
+    LocationRefused,
+    TooMuch,
+    UnknownPlatform,
+    UnusableHash,
+)
+from hashing.denylist import Denylist
+from hashing.quality import Quality, hangs_together, judge, suspicious
+from hashing.values import HashEntry
+from partners.model import Partner, PartnerId, PartnerStatus
+
+
+@dataclass(frozen=True, slots=True)
+class ItemDraft:
+    """One photo or video as sent. No platforms means every platform that takes part.
+
+    `extends` names an item of the case that gets these hashes too, instead of a new item.
+    """
+
+    kind: MediaKind
+    entries: tuple[HashEntry, ...]
+    platforms: tuple[PartnerId, ...] = ()
+    locations: Mapping[PartnerId, str] = field(default_factory=dict)
+    extends: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """The rules by which items are taken."""
+
+    denylist: Denylist
+    max_items: int
+    max_hashes: int
+    take_locations: bool
+
+    def check(
+        self, drafts: Sequence[ItemDraft], partners: Mapping[PartnerId, Partner], held: int = 0
+    ) -> None:
+        """Raise for the first draft that cannot be taken into a case that holds `held` items."""
+        new = sum(draft.extends is None for draft in drafts)
+        if held + new > self.max_items:
+            raise TooMuch("too many photos and videos in one case", "/items")
+        for number, draft in enumerate(drafts):
+            self._check_item(draft, partners, f"/items/{number}")
+
+    def _check_item(
+        self, draft: ItemDraft, partners: Mapping[PartnerId, Partner], where: str
+    ) -> None:
+        if len(draft.entries) > self.max_hashes:
+            raise TooMuch("too many hashes for one photo or video", f"{where}/hashes")
+        self._check_hashes(draft.entries, where)
+        for place, platform in enumerate(draft.platforms):
+            if not takes_part(partners.get(platform)):
+                raise UnknownPlatform(
+                    "not a platform that takes part", f"{where}/platforms/{place}"
+                )
+        for platform in draft.locations:
+            partner = partners.get(platform)
+            if not (self.take_locations and partner and partner.takes_location):
+                raise LocationRefused("no link or username is taken here", f"{where}/locations")
+
+    def _check_hashes(self, entries: Sequence[HashEntry], where: str) -> None:
+        seen = set()
+        for place, entry in enumerate(entries):
+            verdict = judge(entry, self.denylist)
+            if verdict is not Quality.ACCEPTED:
+                raise UnusableHash(_WHY[verdict], f"{where}/hashes/{place}")
+            if (entry.type, entry.variant) in seen:
+                raise BadReport("one variant named twice", f"{where}/hashes/{place}")
+            seen.add((entry.type, entry.variant))
+
+
+_WHY = {
+    Quality.LOW_QUALITY: "the picture is too plain or too blurred to be found again",
+    Quality.DEGENERATE: "this hash says nothing about a picture",
+    Quality.DENYLISTED: "this is a well-known picture that many people share",
+}
+
+
+def takes_part(partner: Partner | None) -> bool:
+    """Whether a partner is told of new items now."""
+    return partner is not None and partner.status is PartnerStatus.ACTIVE
+
+
+def looks_foreign(entries: Sequence[HashEntry]) -> bool:
+    """Whether these hashes look unlike what our library makes: a flag for people, not a refusal."""
+    return any(suspicious(entry) for entry in entries) or not hangs_together(entries)

@@ -1,0 +1,157 @@
+"""The only log events and metrics that may be emitted.
+
+A line says what happened, never what was in it: each event has a closed list of scalar fields, and
+whatever is not on it is dropped and counted. An exception is logged as its type and place.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import MutableMapping
+from enum import StrEnum
+from typing import Any, TextIO
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+
+class LogEvent(StrEnum):
+    """Everything that is ever logged, with the fields each may carry."""
+
+    SERVICE_STARTED = "service.started"
+    SERVICE_STOPPED = "service.stopped"
+    REQUEST_FAILED = "request.failed"
+    WORKER_FAILED = "worker.failed"
+    WORKER_RECOVERED = "worker.recovered"
+    MESSAGE_FAILED = "message.failed"
+    ENDPOINT_DISABLED = "endpoint.disabled"
+    DEADLINE_MISSED = "deadline.missed"
+    STORE_UNAVAILABLE = "store.unavailable"
+    ISSUERS_REFUSED = "issuers.refused"
+
+
+FIELDS: dict[LogEvent, frozenset[str]] = {
+    LogEvent.SERVICE_STARTED: frozenset({"version", "environment", "port", "loopback_partners"}),
+    LogEvent.SERVICE_STOPPED: frozenset({"drained"}),
+    LogEvent.REQUEST_FAILED: frozenset({"route", "method", "error", "place"}),
+    LogEvent.WORKER_FAILED: frozenset({"part", "error", "place"}),
+    LogEvent.WORKER_RECOVERED: frozenset({"part"}),
+    LogEvent.MESSAGE_FAILED: frozenset({"partner", "event_type", "reason"}),
+    LogEvent.ENDPOINT_DISABLED: frozenset({"partner"}),
+    LogEvent.DEADLINE_MISSED: frozenset({"partner"}),
+    LogEvent.STORE_UNAVAILABLE: frozenset({"error"}),
+    LogEvent.ISSUERS_REFUSED: frozenset({"problems"}),
+}
+
+_ALWAYS = frozenset({"event", "level", "at"})
+
+
+class Metrics:
+    """Every metric, in a registry of its own. Labels hold route rules and fixed words only."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.requests = Counter(
+            "report_remove_requests_total",
+            "Requests answered",
+            ("route", "method", "status"),
+            registry=self.registry,
+        )
+        self.request_seconds = Histogram(
+            "report_remove_request_seconds",
+            "Time to answer",
+            ("route",),
+            registry=self.registry,
+            buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10),
+        )
+        self.reports = Counter(
+            "report_remove_reports_total",
+            "Reports answered as received, by age profile",
+            ("profile",),
+            registry=self.registry,
+        )
+        self.refusals = Counter(
+            "report_remove_refusals_total",
+            "Requests refused, by problem code",
+            ("code",),
+            registry=self.registry,
+        )
+        self.attempts = Counter(
+            "report_remove_delivery_attempts_total",
+            "Posts to partners that ended, by result",
+            ("result",),
+            registry=self.registry,
+        )
+        self.expanded = Counter(
+            "report_remove_events_expanded_total",
+            "Outbox events turned into messages",
+            registry=self.registry,
+        )
+        self.swept = Counter(
+            "report_remove_rows_swept_total",
+            "Cases and rows scrubbed, purged or dropped",
+            registry=self.registry,
+        )
+        self.late = Counter(
+            "report_remove_deadlines_missed_total",
+            "Items a partner has not decided in time",
+            registry=self.registry,
+        )
+        self.worker_failures = Counter(
+            "report_remove_worker_failures_total",
+            "Rounds of a worker part that ended in an error",
+            ("part",),
+            registry=self.registry,
+        )
+        self.dropped_fields = Counter(
+            "report_remove_log_fields_dropped_total",
+            "Log fields that are not on the list",
+            registry=self.registry,
+        )
+        self.oldest_due_seconds = Gauge(
+            "report_remove_oldest_due_seconds",
+            "How long the most overdue message has waited",
+            registry=self.registry,
+        )
+
+
+class Journal:
+    """Writes log events as JSON lines."""
+
+    def __init__(self, metrics: Metrics, stream: TextIO | None = None) -> None:
+        self._metrics = metrics
+        self._log = structlog.wrap_logger(
+            structlog.PrintLogger(stream or sys.stderr),
+            processors=[
+                structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
+                self._only_listed,
+                structlog.processors.JSONRenderer(),
+            ],
+        )
+
+    def note(self, event: LogEvent, **fields: str | int | float | bool | None) -> None:
+        """Write one event."""
+        self._log.msg(str(event), **fields)
+
+    def failure(self, event: LogEvent, fault: BaseException, **fields: str | int | None) -> None:
+        """Write an event about an exception: its type and where it was raised, not its text."""
+        self.note(event, error=type(fault).__name__, place=_place(fault), **fields)
+
+    def _only_listed(
+        self, _logger: object, _method: str, line: MutableMapping[str, Any]
+    ) -> MutableMapping[str, Any]:
+        allowed = FIELDS[LogEvent(line["event"])] | _ALWAYS
+        for name in [name for name in line if name not in allowed]:
+            del line[name]
+            self._metrics.dropped_fields.inc()
+        return line
+
+
+def _place(fault: BaseException) -> str:
+    """`file:line` of the innermost frame, which names code and nothing that ran through it."""
+    frame = fault.__traceback__
+    while frame is not None and frame.tb_next is not None:
+        frame = frame.tb_next
+    if frame is None:
+        return "unknown"
+    return f"{frame.tb_frame.f_code.co_filename.rsplit('/', 1)[-1]}:{frame.tb_lineno}"

@@ -1,0 +1,241 @@
+"""What the use cases need from the outside. Adapters give it; `tests/contract/` proves each one.
+
+All changes go through `UnitOfWork.commit`: a handful of changes, all or none, at most 100 rows and
+no joins, so that SQLite and DynamoDB can both keep the promise.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from app.domain.age import AgeClaim, Presentation
+from app.domain.audit import AuditEntry
+from app.domain.case import Case, Item
+from partners.events import Event
+from partners.model import CaseId, EventId, Message, Notice, Partner
+from partners.ports import MessageStore, NoticeStore, PartnerStore
+
+
+@dataclass(frozen=True, slots=True)
+class AddCase:
+    """A new case. Refused with CaseKeyTaken if its key tag is in use."""
+
+    case: Case
+
+
+@dataclass(frozen=True, slots=True)
+class SaveCase:
+    """A changed case. Refused with Contested unless the stored version is `version - 1`."""
+
+    case: Case
+
+
+@dataclass(frozen=True, slots=True)
+class PutItem:
+    """An item, new or changed. Always goes with its case, whose version guards it."""
+
+    item: Item
+
+
+@dataclass(frozen=True, slots=True)
+class SpendToken:
+    """An age token's use. Refused with AgeTokenSpent if it was used. Dropped after `expires_at`."""
+
+    tag: bytes
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """An answer kept for its Idempotency-Key. `fingerprint` is the keyed digest of the body."""
+
+    tag: bytes
+    fingerprint: bytes
+    answer: bytes
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Remember:
+    """Keep an answer. Refused with Contested if the key has one already."""
+
+    remembered: Remembered
+
+
+@dataclass(frozen=True, slots=True)
+class AddAudit:
+    """The audit entry of this change."""
+
+    entry: AuditEntry
+
+
+@dataclass(frozen=True, slots=True)
+class AddEvent:
+    """An outbox event of this change."""
+
+    event: Event
+
+
+@dataclass(frozen=True, slots=True)
+class CloseEvent:
+    """Every message of that event is stored: it leaves the outbox."""
+
+    event_id: EventId
+
+
+@dataclass(frozen=True, slots=True)
+class AddNotice:
+    """An item at a partner. A repeat of the same id changes nothing."""
+
+    notice: Notice
+
+
+@dataclass(frozen=True, slots=True)
+class SaveNotice:
+    """A changed notice. Refused with Contested unless the stored version is `version - 1`."""
+
+    notice: Notice
+
+
+@dataclass(frozen=True, slots=True)
+class AddMessage:
+    """A message for an endpoint. A repeat of the same id changes nothing."""
+
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class SaveMessage:
+    """A message moved outside delivery (replay, pull, cancel).
+
+    Refused with Contested unless the stored claim is `claim - 1`.
+    """
+
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class SavePartner:
+    """A partner, new (version 1) or changed. Refused with Contested on the wrong version."""
+
+    partner: Partner
+
+
+Change = (
+    AddCase
+    | SaveCase
+    | PutItem
+    | SpendToken
+    | Remember
+    | AddAudit
+    | AddEvent
+    | CloseEvent
+    | AddNotice
+    | SaveNotice
+    | AddMessage
+    | SaveMessage
+    | SavePartner
+)
+
+
+class UnitOfWork(Protocol):
+    """The only way in for changes."""
+
+    def commit(self, *changes: Change) -> None:
+        """Store all or none, durably, before returning; at most 100 changes.
+
+        Raises CaseKeyTaken, AgeTokenSpent or Contested for the first change that is refused.
+        """
+
+
+class CaseStore(NoticeStore, Protocol):
+    """Cases with their items and notices."""
+
+    def case_by_key(self, key_tag: bytes) -> Case | None:
+        """The case that this key tag opens, or None."""
+
+    def case(self, case_id: CaseId) -> Case | None:
+        """One case, or None."""
+
+    def items(self, case_id: CaseId) -> list[Item]:
+        """The items of a case, by number."""
+
+    def notices_of(self, case_id: CaseId) -> list[Notice]:
+        """What each partner was told and said of the case, by item and partner."""
+
+    def duplicates(self, duplicate_tag: bytes) -> int:
+        """How many items that are not scrubbed carry this tag."""
+
+    def cases_to_sweep(self, now: datetime, limit: int) -> list[Case]:
+        """Cases whose `sweep_at` has come, longest overdue first."""
+
+    def notices_overdue(self, now: datetime, limit: int) -> list[Notice]:
+        """Notices past `deadline_at` with no final word, not withdrawn, not yet marked late."""
+
+    def purge_case(self, case_id: CaseId) -> None:
+        """Delete the case, its items, notices, messages and attempts. Repeating it is harmless."""
+
+
+class AnswerStore(Protocol):
+    """Answers kept for their Idempotency-Key."""
+
+    def remembered(self, tag: bytes, now: datetime) -> Remembered | None:
+        """The answer of that key, unless it has expired."""
+
+
+class AuditLog(Protocol):
+    """The audit chains."""
+
+    def audit_of(self, case_id: CaseId) -> list[AuditEntry]:
+        """The entries of one case, first to last."""
+
+
+class EventStore(Protocol):
+    """The outbox."""
+
+    def open_events(self, limit: int) -> list[Event]:
+        """Events not yet expanded into messages, oldest first."""
+
+
+class Janitor(Protocol):
+    """Forgets what is kept only for a while."""
+
+    def drop_expired(self, now: datetime, attempts_before: datetime, audit_before: datetime) -> int:
+        """Delete spent tokens and answers that expired, old attempts, old audit chains.
+
+        A chain goes whole, and only once its case is gone. Returns the number of rows deleted.
+        """
+
+
+class Store(
+    UnitOfWork,
+    CaseStore,
+    AnswerStore,
+    AuditLog,
+    EventStore,
+    PartnerStore,
+    MessageStore,
+    Janitor,
+    Protocol,
+):
+    """Everything one database adapter gives. Use cases ask for the part that they need."""
+
+    def ping(self) -> None:
+        """Raise if the store cannot answer now (readiness)."""
+
+    def close(self) -> None:
+        """Finish what was accepted and stop."""
+
+
+class AgeVerifier(Protocol):
+    """Checks one profile of age proof (docs/AGE.md)."""
+
+    profile: str
+
+    def challenge(self) -> dict[str, object]:
+        """What a device must know to get a proof that this verifier accepts."""
+
+    def verify(self, presentation: Presentation, now: datetime) -> AgeClaim:
+        """What the proof asserts. Raises AgeRefused with the reason of the first failed check."""
