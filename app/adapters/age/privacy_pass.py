@@ -1,0 +1,140 @@
+"""Profile `pp-under18-v1`: a token signed blind, so that its issuer does not know it again."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+
+from app.adapters.age.issuers import BlindIssuer, IssuerFile, Issuers
+from app.adapters.age.jose import Unreadable
+from app.adapters.age.private_token import TYPE, Token, TokenKey, token_challenge
+from app.adapters.age.reasons import Reason
+from app.adapters.age.windows import DayWindow, day_of
+from app.domain.age import AgeBand, AgeClaim, Presentation, Spend
+from app.domain.errors import AgeRefused
+from partners.ports import Clock
+
+PROFILE = "pp-under18-v1"
+MOST_CHARACTERS = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A challenge that we gave: to whose address, and on which day since 1970."""
+
+    address: tuple[str, str]
+    day: int
+
+
+class _Accepted:
+    """Every challenge of a day and the day before it, for every issuer."""
+
+    def __init__(self, issuers: Issuers, today: int, contexts: DayWindow) -> None:
+        self.issuers = issuers
+        self.today = today
+        self.by_digest = {
+            sha256(token_challenge(*address, contexts.of(day))).digest(): _Asked(address, day)
+            for day in (today, today - 1)
+            for address in map(_address, issuers.blind)
+        }
+
+
+class PrivacyPass:
+    """Verifies `Authorization: PrivateToken` tokens of pinned keys (RFC 9577, RFC 9578)."""
+
+    profile: str = PROFILE
+
+    def __init__(self, issuers: IssuerFile, secret: bytes, clock: Clock) -> None:
+        """`secret` is at least 32 bytes, the same on every machine of the service."""
+        self._issuers = issuers
+        self._contexts = DayWindow(secret, PROFILE)
+        self._clock = clock
+        self._kept = _Accepted(issuers.current(), day_of(clock.now()), self._contexts)
+
+    def challenge(self) -> dict[str, object]:
+        """The same for everybody: what to have signed, and by which key.
+
+        `challenge` and `token_key` are base64url with padding, as in `WWW-Authenticate`.
+        """
+        now = self._clock.now()
+        context = self._contexts.current(now)
+        return {
+            "profile": self.profile,
+            "issuers": [
+                {
+                    "issuer": issuer.id,
+                    "basis": str(issuer.trust.basis),
+                    "challenge": _padded(token_challenge(*_address(issuer), context)),
+                    "token_key": _padded(issuer.keys[0].spki),
+                }
+                for issuer in self._issuers.current().blind
+                if issuer.trust.holds(now)
+            ],
+        }
+
+    def verify(self, presentation: Presentation, now: datetime) -> AgeClaim:
+        """What the token's key asserts, once everything of docs/AGE.md holds. Raises AgeRefused."""
+        if presentation.proof is not None:
+            raise AgeRefused(Reason.PROOF_UNEXPECTED)
+        issuers = self._issuers.current()
+        token = _read(presentation.token)
+        asked = self._accepted(issuers, day_of(now)).get(token.challenge_digest)
+        if asked is None:
+            raise AgeRefused(Reason.CHALLENGE)
+        issuer, key = _key(token, issuers, now)
+        if _address(issuer) != asked.address:
+            raise AgeRefused(Reason.CHALLENGE)
+        if not key.verifies(token):
+            raise AgeRefused(Reason.TOKEN_SIGNATURE)
+        if presentation.band is AgeBand.WAS_UNDER_18:
+            raise AgeRefused(Reason.BAND)
+        return AgeClaim(issuer.trust.basis, _spend(token, asked.day))
+
+    def _accepted(self, issuers: Issuers, today: int) -> dict[bytes, _Asked]:
+        """The challenges that a token may answer, by digest: the same all day, so kept."""
+        accepted = self._kept
+        if accepted.issuers is not issuers or accepted.today != today:
+            accepted = self._kept = _Accepted(issuers, today, self._contexts)
+        return accepted.by_digest
+
+
+def _address(issuer: BlindIssuer) -> tuple[str, str]:
+    return issuer.id, issuer.audience
+
+
+def _read(text: str | None) -> Token:
+    if not text:
+        raise AgeRefused(Reason.TOKEN_MISSING)
+    if len(text) > MOST_CHARACTERS:
+        raise AgeRefused(Reason.TOKEN_TOO_LARGE)
+    try:
+        token = Token.parse(text)
+    except Unreadable:
+        raise AgeRefused(Reason.TOKEN_MALFORMED) from None
+    if token.type != TYPE:
+        raise AgeRefused(Reason.TOKEN_TYPE)
+    return token
+
+
+def _key(token: Token, issuers: Issuers, now: datetime) -> tuple[BlindIssuer, TokenKey]:
+    found = issuers.blind_by_key.get(token.key_id)
+    if found is None:
+        raise AgeRefused(Reason.KEY_UNKNOWN)
+    if not found[0].trust.holds(now):
+        raise AgeRefused(Reason.ISSUER_WINDOW)
+    return found
+
+
+def _spend(token: Token, day: int) -> Spend:
+    """The token's one use, kept to a midnight: a finer time could be matched with the issuer's.
+
+    The token counts on `day` and the day after; one day more, for machines whose clocks differ.
+    """
+    value = sha256(token.key_id + sha256(token.nonce).digest()).digest()
+    return Spend(value, datetime.fromtimestamp(0, UTC) + timedelta(days=day + 3))
+
+
+def _padded(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).decode("ascii")

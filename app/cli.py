@@ -1,0 +1,516 @@
+"""`report-remove`: the device's side, the operator's side and the service, on a command line.
+
+Exit codes: 0 done · 1 refused or failed · 2 wrong usage · 3 the service gave no answer ·
+4 nothing usable in a file · 5 bad settings or store.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+if TYPE_CHECKING:
+    from app.bootstrap import Runtime
+    from app.client.service import Service
+
+FAILED, UNREACHABLE, UNUSABLE, MISCONFIGURED = 1, 3, 4, 5
+
+DEFAULT_URL = "http://127.0.0.1:8080"
+
+
+def give(as_json: bool, value: Any, *lines: str) -> None:
+    """Print the value as one JSON line, or the lines for a person."""
+    if as_json:
+        click.echo(json.dumps(value, default=str))
+    else:
+        for line in lines:
+            click.echo(line)
+
+
+def stop(exit_code: int, message: str, as_json: bool = False, **more: Any) -> NoReturn:
+    """End with that exit code and a sentence on standard error."""
+    if as_json:
+        click.echo(json.dumps({"error": message, **more}), err=True)
+    else:
+        click.echo(f"report-remove: {message}", err=True)
+    sys.exit(exit_code)
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
+url_option = click.option(
+    "--url",
+    envvar="REPORT_REMOVE_URL",
+    default=DEFAULT_URL,
+    show_default=True,
+    help="Address of the service.",
+)
+code_option = click.option(
+    "--code-file",
+    type=click.File("r"),
+    help="File with the case code (- for standard input). Asked for otherwise.",
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name=None, version="0.1.0", prog_name="report-remove")
+def main() -> None:
+    """Get an intimate photo or video of a young person taken down, by hash alone.
+
+    \b
+    On a device:     hash, submit, add, open, withdraw
+    For operators:   serve, partner, messages, settings
+    To see it work:  demo
+
+    Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 no answer from the service,
+    4 nothing usable in a file, 5 bad settings or store.
+    """
+
+
+# ---- the device's side ---------------------------------------------------------------------------
+
+
+@main.command("hash")
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@json_option
+def hash_files(files: tuple[Path, ...], as_json: bool) -> None:
+    """Hash photos and videos. The files are read here and go nowhere."""
+    found = [(path, _item(path, as_json)) for path in files]
+    if as_json:
+        click.echo(json.dumps([{"file": str(path), **item} for path, item in found]))
+        return
+    for path, item in found:
+        click.echo(f"{path} ({item['kind']})")
+        for entry in item["hashes"]:
+            quality = f" quality {entry['quality']}" if "quality" in entry else ""
+            click.echo(f"  {entry['type']:8} {entry['variant']:14} {entry['value']}{quality}")
+
+
+@main.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@url_option
+@click.option(
+    "--band",
+    type=click.Choice(["under_13", "13_15", "16_17", "was_under_18"]),
+    required=True,
+    help="Age group of the young person.",
+)
+@click.option("--platform", "platforms", multiple=True, help="Platform id; all if not given.")
+@click.option("--issuer", help="Address of an age issuer (jwt-age-v1). Declared only without.")
+@json_option
+def submit(
+    files: tuple[Path, ...],
+    url: str,
+    band: str,
+    platforms: tuple[str, ...],
+    issuer: str | None,
+    as_json: bool,
+) -> None:
+    """Report photos or videos: hashes and an age proof are sent, nothing else.
+
+    Prints the case code, once. It is the only way back to the case.
+    """
+    from app.client.case_code import case_key, new_code
+    from app.client.service import report_body
+
+    service = _service(url)
+    items = [{**_item(path, as_json), "platforms": list(platforms)} for path in files]
+
+    def send() -> tuple[str, dict[str, Any]]:
+        challenge = service.challenge()
+        code = new_code()
+        profile = "jwt-age-v1" if issuer else "declared-v1"
+        body = report_body(case_key(code, challenge["case_key"]), profile, band, items)
+        headers = _age_headers(issuer, challenge, url, band, body) if issuer else {}
+        return code, service.send("/v1/reports", body, headers)
+
+    code, answer = _asking(send, as_json)
+    give(
+        as_json,
+        {"case_code": code, **answer},
+        f"Your case code: {code}",
+        "Keep it safe. We can't get it back for you.",
+        f"Received: {answer['items']} photo(s) or video(s). Look with: report-remove open",
+    )
+
+
+@main.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@url_option
+@code_option
+@click.option("--platform", "platforms", multiple=True, help="Platform id; all if not given.")
+@json_option
+def add(
+    files: tuple[Path, ...], url: str, code_file: Any, platforms: tuple[str, ...], as_json: bool
+) -> None:
+    """Add photos or videos to a case."""
+    from app.client.service import encode
+
+    service = _service(url)
+    items = [{**_item(path, as_json), "platforms": list(platforms)} for path in files]
+    key = _key(service, code_file, as_json)
+    body = encode({"case_key": key, "items": items})
+    answer = _asking(lambda: service.send("/v1/case/items", body, {}), as_json)
+    give(as_json, answer, f"Received: {answer['items']} more.")
+
+
+@main.command("open")
+@url_option
+@code_option
+@json_option
+def open_case(url: str, code_file: Any, as_json: bool) -> None:
+    """Look at a case: every photo, every platform, and what it answered."""
+    service = _service(url)
+    key = _key(service, code_file, as_json)
+    case = _asking(lambda: service.open(key), as_json)
+    give(as_json, case, *case_lines(case))
+
+
+@main.command()
+@url_option
+@code_option
+@click.option("--yes", is_flag=True, help="Do not ask again.")
+@json_option
+def withdraw(url: str, code_file: Any, yes: bool, as_json: bool) -> None:
+    """Take a case back. Every platform that was told is told to forget it."""
+    service = _service(url)
+    key = _key(service, code_file, as_json)
+    if not yes:
+        click.confirm("Take this case back? Platforms stop looking for it.", abort=True, err=True)
+    case = _asking(lambda: service.withdraw(key), as_json)
+    give(as_json, case, *case_lines(case))
+
+
+def case_lines(case: Mapping[str, Any]) -> list[str]:
+    """The case as text."""
+    lines = [f"Reported on {case['reported_on']}. The case is {case['state']}."]
+    for item in case["items"]:
+        lines.append(f"{item['number']}. {item['kind']}, added on {item['added_on']}")
+        lines += [
+            f"   {row['name']:24} {row['words']} (since {row['since']})"
+            for row in item["platforms"]
+        ]
+        if not item["platforms"]:
+            lines.append("   No platform has been told.")
+    return lines
+
+
+def _service(url: str) -> Service:
+    from app.client.service import Service
+
+    return Service(url.rstrip("/"))
+
+
+def _asking(ask: Callable[[], Any], as_json: bool) -> Any:
+    """Call the service and end kindly if it refuses or does not answer."""
+    from app.client.case_code import BadCode
+    from app.client.service import Refused, Unreachable
+
+    try:
+        return ask()
+    except Refused as fault:
+        details = [row.get("detail", "") for row in fault.problem.get("errors", [])]
+        said = " ".join([str(fault), *details]).strip()
+        stop(FAILED, said, as_json, code=fault.code)
+    except Unreachable as fault:
+        stop(UNREACHABLE, str(fault), as_json)
+    except BadCode as fault:
+        stop(FAILED, str(fault), as_json)
+
+
+def _key(service: Service, code_file: Any, as_json: bool) -> str:
+    from app.client.case_code import case_key
+
+    code = code_file.read() if code_file else click.prompt("Case code", hide_input=True, err=True)
+    return str(_asking(lambda: case_key(code, service.challenge()["case_key"]), as_json))
+
+
+def _age_headers(
+    issuer: str, challenge: Mapping[str, Any], url: str, band: str, body: bytes
+) -> dict[str, str]:
+    from app.client.age import NoToken, headers
+
+    asked = next((p for p in challenge["profiles"] if p["profile"] == "jwt-age-v1"), None)
+    if asked is None or not asked["issuers"]:
+        stop(FAILED, "the service takes no age tokens")
+    claim = "was_under_18_at" if band == "was_under_18" else "age_under_18"
+    wish = {"nonce": asked["nonce"], "audience": asked["issuers"][0]["audience"], "claim": claim}
+    try:
+        return headers(issuer, wish, "POST", f"{url.rstrip('/')}/v1/reports", body)
+    except NoToken as fault:
+        stop(FAILED, f"no age token: {fault}")
+
+
+def _item(path: Path, as_json: bool) -> dict[str, Any]:
+    """The item of one file, hashed here with progress on standard error."""
+    from hashing.errors import HashError
+    from hashing.reference import hash_file
+
+    try:
+        with _progress(path, as_json) as report:
+            hashed = hash_file(path, report)
+    except (HashError, OSError) as fault:
+        said = str(fault) if isinstance(fault, HashError) else "cannot be read"
+        stop(UNUSABLE, f"{path.name}: {said}", as_json)
+    entries = [
+        {"type": str(e.type), "value": str(e.value), "variant": e.variant}
+        | ({} if e.quality is None else {"quality": e.quality})
+        for e in hashed.entries
+    ]
+    return {"kind": hashed.kind, "hashes": entries}
+
+
+class _progress:  # noqa: N801 - used as a function
+    """A progress bar on standard error, for a person at a terminal only."""
+
+    def __init__(self, path: Path, as_json: bool) -> None:
+        self._show = sys.stderr.isatty() and not as_json
+        self._name = path.name
+
+    def __enter__(self) -> Callable[[int, int], None]:
+        return self._report
+
+    def _report(self, done: int, total: int) -> None:
+        if self._show:
+            click.echo(f"\r{self._name}: {done * 100 // max(total, 1):3} %", err=True, nl=False)
+
+    def __exit__(self, *_: object) -> None:
+        if self._show:
+            click.echo("\r\033[K", err=True, nl=False)
+
+
+# ---- the operator's side -------------------------------------------------------------------------
+
+
+def _runtime() -> Runtime:
+    from app.bootstrap import StartRefused, build
+    from app.settings import BadSettings, Settings
+
+    try:
+        return build(Settings.from_env(os.environ))
+    except (BadSettings, StartRefused) as fault:
+        stop(MISCONFIGURED, "cannot start:\n  " + "\n  ".join(fault.problems))
+
+
+@main.command()
+@click.option("--ready-file", type=click.Path(path_type=Path), help="Written once it answers.")
+@json_option
+def serve(ready_file: Path | None, as_json: bool) -> None:
+    """Start the service: the API, the worker and the metrics, in one process.
+
+    Settings come from the environment: see `report-remove settings`. Stop it with SIGTERM; what is
+    in flight is finished or given back.
+    """
+    from app.wsgi import serve as run
+
+    def ready(facts: dict[str, Any]) -> None:
+        give(
+            as_json,
+            facts,
+            f"API            {facts['url']}",
+            f"Documentation  {facts['url']}/docs",
+            f"Metrics        {facts['metrics']}",
+        )
+        if ready_file:
+            ready_file.write_text(json.dumps(facts))
+
+    run(_runtime(), ready)
+
+
+@main.command()
+@json_option
+def settings(as_json: bool) -> None:
+    """List every setting with its default."""
+    from dataclasses import fields
+
+    from app.settings import PREFIX, Settings
+
+    rows = [
+        {
+            "name": PREFIX + spec.name.upper(),
+            "default": spec.metadata["default"],
+            "meaning": spec.metadata["meaning"],
+        }
+        for spec in fields(Settings)
+    ]
+    lines = [f"{row['name']}={row['default']}\n    {row['meaning']}" for row in rows]
+    give(as_json, rows, *lines)
+
+
+@main.group()
+def partner() -> None:
+    """Platforms that take part."""
+
+
+@partner.command("add")
+@click.argument("name")
+@click.option("--webhook", help="Address that takes our webhooks; without one it must pull.")
+@click.option("--scheme", type=click.Choice(["v1a", "v1"]), default="v1a", show_default=True)
+@click.option("--policy", default="none", show_default=True, help="Deadline policy.")
+@click.option("--jwks", type=click.File("r"), help="Its public keys: messages are sealed to it.")
+@click.option("--takes-location", is_flag=True, help="Its law needs a link or username to act.")
+@json_option
+def partner_add(
+    name: str,
+    webhook: str | None,
+    scheme: str,
+    policy: str,
+    jwks: Any,
+    takes_location: bool,
+    as_json: bool,
+) -> None:
+    """Add a platform and print what to hand over to it, once."""
+    with _open_runtime() as runtime:
+        made = _deciding(
+            lambda: runtime.services.manage_partners.add(
+                name, webhook, scheme, policy, jwks.read() if jwks else None, takes_location
+            ),
+            as_json,
+        )
+    give(as_json, made, "Hand this over, by a way you trust. It is shown this once.", *_pairs(made))
+
+
+@partner.command("list")
+@json_option
+def partner_list(as_json: bool) -> None:
+    """List the platforms."""
+    with _open_runtime() as runtime:
+        rows = runtime.services.manage_partners.rows()
+    lines = [f"{r['id']}  {r['status']:10} {r['name']} ({r['policy']})" for r in rows]
+    give(as_json, rows, *(lines or ["No platforms yet: report-remove partner add NAME"]))
+
+
+@partner.command("suspend")
+@click.argument("partner_id")
+@json_option
+def partner_suspend(partner_id: str, as_json: bool) -> None:
+    """Stop telling a platform anything, and refuse its API key."""
+    with _open_runtime() as runtime:
+        _deciding(lambda: runtime.services.manage_partners.suspend(partner_id), as_json)
+    give(as_json, {"id": partner_id, "status": "suspended"}, f"{partner_id} is suspended.")
+
+
+@partner.command("resume")
+@click.argument("partner_id")
+@json_option
+def partner_resume(partner_id: str, as_json: bool) -> None:
+    """Tell a suspended platform things again."""
+    with _open_runtime() as runtime:
+        _deciding(lambda: runtime.services.manage_partners.resume(partner_id), as_json)
+    give(as_json, {"id": partner_id, "status": "active"}, f"{partner_id} takes part again.")
+
+
+@partner.command("rotate")
+@click.argument("partner_id")
+@click.option("--secret", type=click.Choice(["api_key", "signing_key"]), required=True)
+@click.option("--overlap-hours", type=click.IntRange(0, 168), default=24, show_default=True)
+@json_option
+def partner_rotate(partner_id: str, secret: str, overlap_hours: int, as_json: bool) -> None:
+    """Replace a platform's API key, or the keys its webhooks are signed with."""
+    from datetime import timedelta
+
+    overlap = timedelta(hours=overlap_hours)
+    with _open_runtime() as runtime:
+        manage = runtime.services.manage_partners
+        turn = manage.rotate_api_key if secret == "api_key" else manage.rotate_signing_keys
+        made = _deciding(lambda: turn(partner_id, overlap), as_json)
+    give(as_json, made, *(line for row in made for line in _pairs(row)))
+
+
+@main.group()
+def messages() -> None:
+    """What platforms are told."""
+
+
+@messages.command("list")
+@click.option("--partner", "partner_id", help="Of one platform only.")
+@click.option(
+    "--state",
+    "states",
+    multiple=True,
+    type=click.Choice(["pending", "delivered", "failed", "cancelled"]),
+)
+@click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
+@json_option
+def messages_list(
+    partner_id: str | None, states: tuple[str, ...], limit: int, as_json: bool
+) -> None:
+    """List messages, oldest first."""
+    with _open_runtime() as runtime:
+        rows = runtime.services.replay_messages.rows(partner_id, states, limit)
+    lines = [
+        f"{r['id']}  {r['state']:9} {r['type']:18} {r['partner']}  attempts {r['attempts']}"
+        for r in rows
+    ]
+    give(as_json, rows, *(lines or ["No messages."]))
+
+
+@messages.command("replay")
+@click.argument("ids", nargs=-1)
+@click.option("--all-failed", is_flag=True, help="Every message that was given up.")
+@click.option("--partner", "partner_id", help="With --all-failed: of one platform only.")
+@json_option
+def messages_replay(
+    ids: tuple[str, ...], all_failed: bool, partner_id: str | None, as_json: bool
+) -> None:
+    """Send messages again, under the same webhook-id."""
+    from partners.model import MessageId, PartnerId
+
+    if bool(ids) == all_failed:
+        raise click.UsageError("give message ids, or --all-failed")
+    with _open_runtime() as runtime:
+        replay = runtime.services.replay_messages
+        if all_failed:
+            count = replay.all_failed(PartnerId(partner_id) if partner_id else None)
+        else:
+            count = sum(_deciding(partial(replay.one, MessageId(i)), as_json) for i in ids)
+    give(as_json, {"replayed": count}, f"{count} message(s) are due now.")
+
+
+class _open_runtime:  # noqa: N801 - used as a function
+    """A runtime that is closed again, whatever happens."""
+
+    def __enter__(self) -> Runtime:
+        self._runtime = _runtime()
+        return self._runtime
+
+    def __exit__(self, *_: object) -> None:
+        self._runtime.close()
+
+
+def _deciding(act: Callable[[], Any], as_json: bool) -> Any:
+    from app.domain.errors import ReportRemoveError
+    from partners.errors import PartnerError
+
+    try:
+        return act()
+    except (PartnerError, ReportRemoveError) as fault:
+        stop(FAILED, str(fault) or fault.code, as_json, code=fault.code)
+
+
+def _pairs(facts: Mapping[str, Any]) -> list[str]:
+    return [f"{name:12} {value}" for name, value in facts.items() if value is not None]
+
+
+# ---- to see it work ------------------------------------------------------------------------------
+
+
+@main.command()
+@click.option("--once", is_flag=True, help="Stop after the walk: 0 if every step happened.")
+@click.option("--photo", type=click.Path(path_type=Path, exists=True), help="Another photo.")
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Of the API; 0: any.")
+def demo(once: bool, photo: Path | None, port: int) -> None:
+    """Walk one real report from a photo to its removal at two platforms, on this machine."""
+    from app.demo import run
+
+    sys.exit(run(once=once, photo=photo, port=port))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,330 @@
+"""The whole road on one machine: a photo, a report, two platforms, a withdrawal, as a timeline.
+
+Everything runs as separate processes over real HTTP; this one only starts them and plays the
+young person.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import click
+
+from app.client.age import headers as age_headers
+from app.client.case_code import case_key, new_code
+from app.client.service import Service, Unreachable, report_body
+
+ROOT = Path(__file__).resolve().parent.parent
+PHOTO = ROOT / "infra/sandbox/photos/chelsea.jpg"
+OTHERS = ("coffee.jpg", "hubble.jpg", "rocket.jpg")
+PATIENCE = 20.0  # seconds to wait for any one thing
+
+
+class StepFailed(Exception):
+    """A step of the walk did not happen."""
+
+
+@dataclass(slots=True)
+class Walk:
+    """Prints what happened, with the time since the start."""
+
+    began: float = field(default_factory=time.monotonic)
+
+    def tell(self, what: str) -> None:
+        """One line of the timeline."""
+        click.echo(f"{time.monotonic() - self.began:6.2f} s  {what}")
+
+
+@dataclass(slots=True)
+class Processes:
+    """The processes that were started, each by its own handle, and their output files."""
+
+    folder: Path
+    running: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    def start(self, name: str, *command: str, **env: str) -> Callable[[], dict[str, Any]]:
+        """Start a process; the function given back waits for its first line, which is JSON."""
+        log = self.folder / f"{name}.log"
+        process = subprocess.Popen(  # noqa: S603 - this project's own programs
+            [sys.executable, *command],
+            stdout=subprocess.PIPE,
+            stderr=log.open("wb"),
+            stdin=subprocess.DEVNULL,
+            env={**_clean_env(), **env},
+            cwd=ROOT,
+        )
+        self.running.append(process)
+
+        def ready() -> dict[str, Any]:
+            line = process.stdout.readline() if process.stdout else b""
+            try:
+                facts: dict[str, Any] = json.loads(line)
+            except ValueError:
+                raise StepFailed(f"{name} did not start:\n{log.read_text()}") from None
+            return facts
+
+        return ready
+
+    def stop(self) -> None:
+        """End them all, in the opposite order."""
+        for process in reversed(self.running):
+            process.send_signal(signal.SIGTERM)
+        for process in self.running:
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _clean_env() -> dict[str, str]:
+    return {k: v for k, v in os.environ.items() if not k.startswith("REPORT_REMOVE_")}
+
+
+def run(*, once: bool, photo: Path | None, port: int) -> int:
+    """The walk. 0 if every step happened, 1 otherwise."""
+    with tempfile.TemporaryDirectory(prefix="report-remove-demo-") as name:
+        with _processes(Path(name)) as processes:
+            try:
+                addresses = _walk(Walk(), processes, photo or PHOTO, port)
+            except (StepFailed, Unreachable) as fault:
+                click.echo(f"The walk stopped: {fault}", err=True)
+                return 1
+            for line in addresses:
+                click.echo(line)
+            if not once:
+                _stay_up(processes)
+    return 0
+
+
+@contextmanager
+def _processes(folder: Path) -> Iterator[Processes]:
+    processes = Processes(folder)
+    try:
+        yield processes
+    finally:
+        processes.stop()
+
+
+def _stay_up(processes: Processes) -> None:
+    click.echo("\nStaying up. Stop with Ctrl-C.")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        while all(process.poll() is None for process in processes.running):
+            time.sleep(0.5)
+        click.echo("A process ended by itself.", err=True)
+    except KeyboardInterrupt:
+        click.echo("\nStopping.")
+
+
+def _walk(walk: Walk, processes: Processes, photo: Path, port: int) -> list[str]:
+    service, platforms, facts = _start(walk, processes, photo, port)
+    challenge = service.challenge()
+
+    entries, kind = _hash(photo)
+    best = next(e for e in entries if e["type"] == "pdq" and e["variant"] == "original")
+    walk.tell(
+        f"The photo is hashed here: {len(entries)} hashes, PDQ quality {best['quality']}. "
+        "It stays where it is."
+    )
+
+    code = new_code()
+    key = case_key(code, challenge["case_key"])
+    body = report_body(key, "jwt-age-v1", "13_15", [{"kind": kind, "hashes": entries}])
+    proof = age_headers(
+        facts["issuer"], _wish(challenge), "POST", f"{service.url}/v1/reports", body
+    )
+    walk.tell("An age token says 'under 18' and nothing else.")
+    service.send("/v1/reports", body, proof)
+    walk.tell(f"The report is in: {len(body)} bytes left the device, no picture among them.")
+
+    case = _until(
+        "both platforms answer",
+        lambda: service.open(key),
+        lambda case: _outcomes(case) == {"Picnic": "taken_down", "Postcard": "not_found"},
+    )
+    for row in case["items"][0]["platforms"]:
+        walk.tell(f"The case, opened with its code, says of {row['name']}: {row['words']}.")
+    _check_listed(walk, platforms)
+
+    service.withdraw(key)
+    walk.tell("The young person takes the case back.")
+    _until(
+        "both platforms forget",
+        lambda: service.open(key),
+        lambda case: set(_outcomes(case).values()) == {"forgotten"} and case["state"] == "scrubbed",
+    )
+    walk.tell("Both platforms say that they forgot it, and our hashes are erased.")
+    return [
+        "",
+        f"API              {service.url}",
+        f"Documentation    {service.url}/docs",
+        f"Metrics          {facts['metrics']}",
+        *(f"{name + ' (platform)':16} {url}" for name, url in platforms.items()),
+        f"Age issuer       {facts['issuer']} (for development: it checks nobody)",
+    ]
+
+
+def _start(
+    walk: Walk, processes: Processes, photo: Path, port: int
+) -> tuple[Service, dict[str, str], dict[str, str]]:
+    """Start issuer, platforms and service side by side, and introduce them to each other."""
+    folder = processes.folder
+    _pictures(folder, photo)
+    issuers = folder / "issuers.toml"
+    issuer = processes.start(
+        "issuer", "-m", "infra.sandbox.issuer", "--issuers-file", str(issuers), "--audience", "demo"
+    )
+    starting = {
+        name: processes.start(
+            name,
+            "-m",
+            "infra.sandbox.platform",
+            "--name",
+            name,
+            "--pictures",
+            str(folder / name),
+            "--enrolment",
+            str(folder / f"{name}.json"),
+            *more,
+        )
+        for name, more in (("Picnic", ["--sealed"]), ("Postcard", []))
+    }
+    issuer_url = issuer()["url"]
+    data = {
+        "REPORT_REMOVE_ENVIRONMENT": "development",
+        "REPORT_REMOVE_DATA_DIR": str(folder / "data"),
+        "REPORT_REMOVE_ALLOW_LOOPBACK_PARTNERS": "yes",
+        "REPORT_REMOVE_AGE_ISSUERS_FILE": str(issuers),
+    }
+    port = port or _free_port()
+    url = f"http://127.0.0.1:{port}"
+    serve = processes.start(
+        "service",
+        "-m",
+        "app.cli",
+        "serve",
+        "--json",
+        **data,
+        REPORT_REMOVE_PORT=str(port),
+        REPORT_REMOVE_METRICS_PORT="0",
+        REPORT_REMOVE_PUBLIC_URL=url,
+    )
+    platforms = {name: ready() for name, ready in starting.items()}
+    _enrol(folder, {**data, "REPORT_REMOVE_PUBLIC_URL": url}, platforms)
+    facts = serve()
+    walk.tell("The service, two platforms and an age issuer are up.")
+    addresses = {name: platform["url"] for name, platform in platforms.items()}
+    return Service(url), addresses, {"issuer": issuer_url, "metrics": facts["metrics"]}
+
+
+def _free_port() -> int:
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _pictures(folder: Path, photo: Path) -> None:
+    """Picnic holds the photo, resized and recompressed by whoever spread it; Postcard does not."""
+    from PIL import Image
+
+    for name in ("Picnic", "Postcard"):
+        (folder / name).mkdir()
+        for other in OTHERS:
+            (folder / name / other).write_bytes((PHOTO.parent / other).read_bytes())
+    with Image.open(photo) as picture:
+        small = picture.convert("RGB").resize((picture.width * 2 // 3, picture.height * 2 // 3))
+        small.save(folder / "Picnic" / "a-copy.jpg", quality=60)
+
+
+def _enrol(folder: Path, env: Mapping[str, str], platforms: Mapping[str, dict[str, Any]]) -> None:
+    """As an operator would: add each platform, hand over what it needs in a private file."""
+    from app.bootstrap import build
+    from app.settings import Settings
+
+    runtime = build(Settings.from_env(env))
+    try:
+        for name, platform in platforms.items():
+            scheme = "v1a" if platform["jwks"] else "v1"
+            jwks = json.dumps(platform["jwks"]) if platform["jwks"] else None
+            made = runtime.services.manage_partners.add(
+                name, platform["webhook"], scheme, "uk-osa-48h", jwks, takes_location=False
+            )
+            file = folder / f"{name}.json"
+            file.touch(mode=0o600)
+            file.write_text(
+                json.dumps(
+                    {
+                        "service_url": env["REPORT_REMOVE_PUBLIC_URL"],
+                        "partner_id": made["partner_id"],
+                        "api_key": made["api_key"],
+                        "keys": [made["webhook_key"]],
+                        "sealing_key": made["sealing_key"],
+                    }
+                )
+            )
+    finally:
+        runtime.close()
+
+
+def _hash(photo: Path) -> tuple[list[dict[str, Any]], str]:
+    from hashing.errors import HashError
+    from hashing.reference import hash_file
+
+    try:
+        hashed = hash_file(photo)
+    except HashError as fault:
+        raise StepFailed(str(fault)) from None
+    entries = [
+        {"type": str(e.type), "value": str(e.value), "variant": e.variant}
+        | ({} if e.quality is None else {"quality": e.quality})
+        for e in hashed.entries
+    ]
+    return entries, hashed.kind
+
+
+def _wish(challenge: Mapping[str, Any]) -> dict[str, str]:
+    asked = next(p for p in challenge["profiles"] if p["profile"] == "jwt-age-v1")
+    return {
+        "nonce": asked["nonce"],
+        "audience": asked["issuers"][0]["audience"],
+        "claim": "age_under_18",
+    }
+
+
+def _outcomes(case: Mapping[str, Any]) -> dict[str, str]:
+    return {row["name"]: row["outcome"] for row in case["items"][0]["platforms"]}
+
+
+def _until(
+    what: str, look: Callable[[], dict[str, Any]], holds: Callable[[dict[str, Any]], bool]
+) -> dict[str, Any]:
+    until = time.monotonic() + PATIENCE
+    while True:
+        found = look()
+        if holds(found):
+            return found
+        if time.monotonic() > until:
+            raise StepFailed(f"waited {PATIENCE:.0f} s until {what}")
+        time.sleep(0.05)
+
+
+def _check_listed(walk: Walk, platforms: Mapping[str, str]) -> None:
+    """The platform itself no longer shows the picture: not only a word in our database."""
+    listed = Service(platforms["Picnic"]).call("GET", "/")["listed"]
+    if "a-copy.jpg" in listed:
+        raise StepFailed("Picnic still lists the picture")
+    walk.tell(f"Picnic lists {len(listed)} other pictures and no longer the copy.")

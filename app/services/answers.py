@@ -1,0 +1,60 @@
+"""One answer for one Idempotency-Key (draft-ietf-httpapi-idempotency-key-header)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+from app.domain.errors import AgeTokenSpent, CaseKeyTaken, Contested, KeyReused
+from app.ports import AnswerStore, Remember, Remembered
+from partners.ports import Clock, KeyRing, Purpose
+
+
+@dataclass(frozen=True, slots=True)
+class RequestKey:
+    """What makes a request the same request: its Idempotency-Key, route and body (SHA-256)."""
+
+    key: str
+    route: str
+    body_digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """Runs a use case once per request key; repeats get the first answer."""
+
+    store: AnswerStore
+    keys: KeyRing
+    clock: Clock
+    keep: timedelta
+
+    def once(self, request: RequestKey, act: Callable[[Remember], None], answer: bytes) -> bytes:
+        """`answer` after `act` stored it, or what was answered before.
+
+        `act` must commit the Remember it is given with its own changes. Raises KeyReused for
+        another body under the same key, and whatever `act` raises.
+        """
+        tag = self.keys.tag(Purpose.IDEMPOTENCY, f"{request.route}|{request.key}".encode())
+        fingerprint = self.keys.tag(Purpose.IDEMPOTENCY, request.body_digest)
+        earlier = self._earlier(tag, fingerprint)
+        if earlier is not None:
+            return earlier
+        expires_at = self.clock.now() + self.keep
+        try:
+            act(Remember(Remembered(tag, fingerprint, answer, expires_at)))
+        except (Contested, CaseKeyTaken, AgeTokenSpent):
+            # The same request may have won while this one was on its way.
+            winner = self._earlier(tag, fingerprint)
+            if winner is None:
+                raise
+            return winner
+        return answer
+
+    def _earlier(self, tag: bytes, fingerprint: bytes) -> bytes | None:
+        kept = self.store.remembered(tag, self.clock.now())
+        if kept is None:
+            return None
+        if kept.fingerprint != fingerprint:
+            raise KeyReused
+        return kept.answer

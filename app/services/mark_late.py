@@ -1,0 +1,49 @@
+"""A deadline passed without a decision: a person is told, and the outcome says so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from app.domain.errors import Contested
+from app.ports import AddEvent, SaveNotice
+from app.services.house import House
+from partners.events import EventType
+from partners.model import Notice, NoticeId, PartnerId
+
+BATCH = 100
+
+
+@dataclass(frozen=True, slots=True)
+class MarkLate:
+    """Marks notices late, reminds their partner, and tells the operator through `tell`."""
+
+    house: House
+    tell: Callable[[PartnerId], None]
+
+    def __call__(self) -> int:
+        """One round over the deadlines that passed. Returns how many notices became late."""
+        overdue = self.house.store.notices_overdue(self.house.clock.now(), BATCH)
+        return sum(self._mark(notice, remind=True) for notice in overdue)
+
+    def undeliverable(self, notice_id: NoticeId) -> bool:
+        """A message was given up: its item is late too, deadline or not."""
+        notice = self.house.store.notice(notice_id)
+        if notice is None or notice.late_at is not None or notice.withdrawn_at is not None:
+            return False
+        return self._mark(notice, remind=False)
+
+    def _mark(self, notice: Notice, *, remind: bool) -> bool:
+        late = replace(notice, late_at=self.house.clock.now(), version=notice.version + 1)
+        try:
+            self.house.store.commit(SaveNotice(late), *self._reminder(late, remind))
+        except Contested:
+            return False  # the partner answered at this very moment: the next round looks again
+        self.tell(notice.partner_id)
+        return True
+
+    def _reminder(self, notice: Notice, remind: bool) -> list[AddEvent]:
+        if not remind:
+            return []
+        kind = EventType.REMOVAL_REMINDER
+        return [self.house.event(kind, notice.case_id, [notice.item_number], notice.partner_id)]

@@ -1,0 +1,1 @@
+"""HTTP: shapes at the door, use cases behind it, problem details on the way out."""

@@ -1,0 +1,52 @@
+"""A case, opened with its key: read it, add to it, take it back."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from flask import Response
+
+from app.services.answers import RequestKey
+from app.services.open_case import CaseView
+from app.web.access import Access, access
+from app.web.api.reports import received
+from app.web.api.shapes import AddShape, CaseKeyShape, CaseShape, ReceivedShape
+from app.web.context import services
+from app.web.limits import limited
+from app.web.shapes import KeyHeader, StrictBlueprint, body_bytes
+
+blueprint = StrictBlueprint("case", __name__, description="The way back to a case")
+
+
+@blueprint.route("/v1/case/open", methods=["POST"])
+@access(Access.CASE_KEY)
+@limited("case")
+@blueprint.arguments(CaseKeyShape())
+@blueprint.response(200, CaseShape)
+def open_case(body: dict[str, Any]) -> CaseView:
+    """Open a case"""
+    return services().open_case(body["case_key"])
+
+
+@blueprint.route("/v1/case/items", methods=["POST"])
+@access(Access.CASE_KEY)
+@limited("case")
+@blueprint.arguments(AddShape())
+@blueprint.arguments(KeyHeader(), location="headers")
+@blueprint.response(201, ReceivedShape, description="Received. Open the case to see outcomes.")
+def add_items(body: dict[str, Any], headers: dict[str, str]) -> Response:
+    """Add photos or videos to a case"""
+    digest = hashlib.sha256(body_bytes()).digest()
+    request = RequestKey(headers["idempotency_key"], "/v1/case/items", digest)
+    return received(services().add_to_case(body["case_key"], body["items"], request))
+
+
+@blueprint.route("/v1/case/withdraw", methods=["POST"])
+@access(Access.CASE_KEY)
+@limited("case")
+@blueprint.arguments(CaseKeyShape())
+@blueprint.response(200, CaseShape)
+def withdraw(body: dict[str, Any]) -> CaseView:
+    """Withdraw a case: every platform that was told is told to forget it"""
+    return services().withdraw_case(body["case_key"])

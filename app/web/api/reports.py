@@ -1,0 +1,102 @@
+"""A device's way in: what takes part, what is needed, and the report itself."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from flask import Response, current_app, request
+
+from app.domain.age import AgeBand, Presentation
+from app.services.answers import RequestKey
+from app.web.access import Access, access
+from app.web.api.shapes import ChallengeShape, PlatformsShape, ReceivedShape, ReportShape
+from app.web.context import context, services, settings
+from app.web.limits import count, limited
+from app.web.shapes import KeyHeader, StrictBlueprint, body_bytes
+from partners.model import PartnerStatus
+from partners.ports import Purpose
+
+ROUNDS = 600_000
+REPORTS = "/v1/reports"
+
+blueprint = StrictBlueprint("reports", __name__, description="Reporting a photo or video")
+
+
+@blueprint.route("/v1/platforms")
+@access(Access.PUBLIC)
+@blueprint.response(200, PlatformsShape)
+def platforms() -> dict[str, Any]:
+    """The platforms that take part"""
+    taking = settings().take_locations
+    return {
+        "platforms": [
+            {"id": p.id, "name": p.name, "takes_location": taking and p.takes_location}
+            for p in services().house.store.partners()
+            if p.status is PartnerStatus.ACTIVE
+        ]
+    }
+
+
+@blueprint.route("/v1/age/challenge")
+@access(Access.PUBLIC)
+@blueprint.response(200, ChallengeShape)
+def age_challenge() -> dict[str, Any]:
+    """What a device must know before it reports"""
+    rules = settings()
+    salt = services().house.keys.tag(Purpose.CASE_SALT, b"published")
+    return {
+        "profiles": [verifier.challenge() for verifier in services().verifiers.values()],
+        "case_key": {
+            "kdf": "PBKDF2-HMAC-SHA256",
+            "salt": salt.hex(),
+            "rounds": ROUNDS,
+            "length": 32,
+        },
+        "limits": {
+            "items_per_case": rules.max_items_per_case,
+            "hashes_per_item": rules.max_hashes_per_item,
+            "body_bytes": rules.max_body_bytes,
+        },
+    }
+
+
+@blueprint.route(REPORTS, methods=["POST"])
+@access(Access.PUBLIC)
+@limited("reports")
+@blueprint.arguments(ReportShape())
+@blueprint.arguments(KeyHeader(), location="headers")
+@blueprint.response(201, ReceivedShape, description="Received. Open the case to see outcomes.")
+def submit(body: dict[str, Any], headers: dict[str, str]) -> Response:
+    """Report photos or videos"""
+    if body["age"]["profile"] == "declared-v1":
+        count("declared")
+    digest = hashlib.sha256(body_bytes()).digest()
+    presentation = _presentation(body["age"], digest)
+    answer = services().submit_report(
+        body["case_key"],
+        body["items"],
+        presentation,
+        RequestKey(headers["idempotency_key"], REPORTS, digest),
+    )
+    context().metrics.reports.labels(presentation.profile).inc()
+    return received(answer)
+
+
+def received(answer: bytes) -> Response:
+    """The stored answer as it was first given."""
+    return current_app.response_class(answer, 201, mimetype="application/json")
+
+
+def _presentation(age: dict[str, str], digest: bytes) -> Presentation:
+    authorization = request.headers.get("Authorization")
+    token = authorization.partition(" ")[2] if authorization else None
+    return Presentation(
+        profile=age["profile"],
+        band=AgeBand(age["band"]),
+        body_digest=digest,
+        method="POST",
+        url=settings().public_url + REPORTS,
+        token=token or None,
+        proof=request.headers.get("DPoP"),
+    )

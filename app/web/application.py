@@ -1,0 +1,50 @@
+"""The application: every guard, every route, in the order a request meets them."""
+
+from __future__ import annotations
+
+import time
+
+from flask import Flask, Response, g, request
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from app.web import access, bodies, headers, health, limits, openapi, problems
+from app.web.api import case, reports
+from app.web.context import NAME, Context, context
+from app.web.partner import views as partner
+
+
+def create_app(given: Context) -> Flask:
+    """The WSGI application over these use cases. Nothing happens until it is called."""
+    app = Flask("app.web", static_folder="static", template_folder="templates")
+    app.extensions[NAME] = given
+    app.config["MAX_CONTENT_LENGTH"] = given.settings.max_body_bytes
+    app.before_request(_start_clock)
+    bodies.install(app)
+    access.install(app)
+    problems.install(app)
+    headers.install(app)
+    app.after_request(_measure)
+    api = openapi.install(app)
+    problems.install(app)  # again: the API registers a handler of its own
+    for blueprint in (reports.blueprint, case.blueprint, partner.blueprint, health.blueprint):
+        api.register_blueprint(blueprint)
+    openapi.complete(app, api)
+    access.access(access.Access.PUBLIC)(app.view_functions["static"])
+    limits.install(app, given.settings)
+    if given.settings.trusted_proxies:
+        hops = given.settings.trusted_proxies
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops)  # type: ignore[method-assign]
+    return app
+
+
+def _start_clock() -> None:
+    g.began = time.perf_counter()
+
+
+def _measure(response: Response) -> Response:
+    route = str(request.url_rule) if request.url_rule else "none"
+    metrics = context().metrics
+    metrics.requests.labels(route, request.method, response.status_code).inc()
+    if "began" in g:
+        metrics.request_seconds.labels(route).observe(time.perf_counter() - g.began)
+    return response

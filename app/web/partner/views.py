@@ -1,0 +1,98 @@
+"""A partner's side: read an item, say what was done, pull what was missed, change a secret."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from app.web.access import Access, access, calling_partner
+from app.web.context import services
+from app.web.limits import limited
+from app.web.partner.shapes import (
+    AcknowledgedShape,
+    AcknowledgeShape,
+    FeedbackShape,
+    FeedbackStoredShape,
+    MessagesShape,
+    NewSecretsShape,
+    PageShape,
+    PartnerItemShape,
+    RotateShape,
+)
+from app.web.shapes import StrictBlueprint
+from partners.model import Feedback, Message, MessageId, NoticeId, Word
+
+blueprint = StrictBlueprint("partner", __name__, description="For participating platforms")
+
+
+@blueprint.route("/v1/partner/items/<item_id>")
+@access(Access.PARTNER)
+@limited("partner")
+@blueprint.response(200, PartnerItemShape)
+def item(item_id: str) -> Mapping[str, object]:
+    """Read an item: its hashes and everything needed to act"""
+    return services().build_payload.fetch(calling_partner(), NoticeId(item_id))
+
+
+@blueprint.route("/v1/partner/items/<item_id>/feedback", methods=["POST"])
+@access(Access.PARTNER)
+@limited("partner")
+@blueprint.arguments(FeedbackShape())
+@blueprint.response(200, FeedbackStoredShape)
+def feedback(body: dict[str, Any], item_id: str) -> dict[str, str]:
+    """Say what you did with an item. Saying the same again changes nothing"""
+    said = Feedback(
+        word=Word(body["feedback"]),
+        at=services().house.clock.now(),
+        reason_code=body["reason_code"],
+        automated=body["automated"],
+        redress_url=body["redress_url"],
+    )
+    notice = services().record_feedback(calling_partner(), NoticeId(item_id), said)
+    return {"item_id": notice.id, "feedback": notice.feedback.word}
+
+
+@blueprint.route("/v1/partner/messages")
+@access(Access.PARTNER)
+@limited("partner")
+@blueprint.arguments(PageShape(), location="query")
+@blueprint.response(200, MessagesShape)
+def messages(page: dict[str, Any]) -> dict[str, object]:
+    """List messages that you have not received or acknowledged, oldest first"""
+    rows, cursor = services().pull_messages.page(calling_partner(), page["after"], page["limit"])
+    return {"messages": [_message(row) for row in rows], "next": cursor}
+
+
+@blueprint.route("/v1/partner/messages/acknowledge", methods=["POST"])
+@access(Access.PARTNER)
+@limited("partner")
+@blueprint.arguments(AcknowledgeShape())
+@blueprint.response(200, AcknowledgedShape)
+def acknowledge(body: dict[str, Any]) -> dict[str, int]:
+    """Say that you have taken messages in: they are not sent again"""
+    ids = [MessageId(message_id) for message_id in body["ids"]]
+    return {"acknowledged": services().pull_messages.acknowledge(calling_partner(), ids)}
+
+
+@blueprint.route("/v1/partner/secret/rotate", methods=["POST"])
+@access(Access.PARTNER)
+@limited("partner")
+@blueprint.arguments(RotateShape())
+@blueprint.response(200, NewSecretsShape)
+def rotate(body: dict[str, Any]) -> dict[str, object]:
+    """Replace your API key, or the keys your webhooks are signed with"""
+    overlap = timedelta(hours=body["overlap_hours"])
+    manage = services().manage_partners
+    turn = manage.rotate_api_key if body["secret"] == "api_key" else manage.rotate_signing_keys
+    return {"secrets": turn(calling_partner().id, overlap)}
+
+
+def _message(message: Message) -> dict[str, object]:
+    return {
+        "id": message.id,
+        "type": message.event_type,
+        "item_id": message.notice_id,
+        "timestamp": message.event_at.isoformat(),
+        "state": message.state,
+    }

@@ -1,0 +1,98 @@
+"""What goes on beside requests: events become messages, messages are posted, time passes."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from app.observability import Journal, LogEvent, Metrics
+from app.services.catalogue import Services
+from partners.delivery import DeliveryEngine
+
+IDLE = 2.0  # seconds: another process's events have no bell here, so look now and then
+SWEEP_EVERY = 60.0
+DEADLINES_EVERY = 15.0
+
+
+@dataclass(slots=True)
+class Bell:
+    """Rung by the store after a commit that leaves work."""
+
+    rung: threading.Event = field(default_factory=threading.Event)
+    engine: DeliveryEngine | None = None
+
+    def ring(self) -> None:
+        """Wake the relay and the sender. Called on the store's writing thread."""
+        self.rung.set()
+        if self.engine is not None:
+            self.engine.wake()
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """The relay, the sender and the sweeper, each on a thread of its own."""
+
+    services: Services
+    engine: DeliveryEngine
+    bell: Bell
+    metrics: Metrics
+    journal: Journal
+    stopping: threading.Event = field(default_factory=threading.Event)
+    threads: list[threading.Thread] = field(default_factory=list)
+
+    def start(self) -> None:
+        """Start all parts."""
+        self.bell.engine = self.engine
+        parts: dict[str, Callable[[], None]] = {
+            "relay": lambda: self._forever("relay", self._relay),
+            "sender": lambda: self._forever("sender", lambda: self.engine.run(self.stopping)),
+            "deadlines": lambda: self._forever("deadlines", self._deadlines),
+            "sweeper": lambda: self._forever("sweeper", self._sweep),
+        }
+        for name, part in parts.items():
+            thread = threading.Thread(target=part, name=name, daemon=True)
+            thread.start()
+            self.threads.append(thread)
+
+    def stop(self, timeout: float = 20.0) -> bool:
+        """Finish or give back what is in hand. True if every part ended in time."""
+        self.stopping.set()
+        self.bell.ring()
+        for thread in self.threads:
+            thread.join(timeout)
+        return not any(thread.is_alive() for thread in self.threads)
+
+    def _forever(self, part: str, round_: Callable[[], None]) -> None:
+        """Run a part until told to stop; an error is noted and tried again, ever more slowly."""
+        failures = 0
+        while not self.stopping.is_set():
+            try:
+                round_()
+            except Exception as fault:  # noqa: BLE001 - a part that dies silently loses reports
+                failures += 1
+                self.metrics.worker_failures.labels(part).inc()
+                self.journal.failure(LogEvent.WORKER_FAILED, fault, part=part)
+                self.stopping.wait(min(30.0, 0.2 * 2**failures))
+            else:
+                if failures:
+                    self.journal.note(LogEvent.WORKER_RECOVERED, part=part)
+                failures = 0
+
+    def _relay(self) -> None:
+        # Cleared before looking: what is committed while we look rings again.
+        self.bell.rung.clear()
+        done = self.services.expand_events()
+        self.metrics.expanded.inc(done)
+        if not done:
+            self.bell.rung.wait(IDLE)
+
+    def _deadlines(self) -> None:
+        if not self.services.mark_late():
+            self.stopping.wait(DEADLINES_EVERY)
+
+    def _sweep(self) -> None:
+        swept = self.services.purge_expired()
+        self.metrics.swept.inc(swept)
+        if not swept:
+            self.stopping.wait(SWEEP_EVERY)

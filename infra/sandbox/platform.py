@@ -1,0 +1,274 @@
+"""A platform in one file, to copy from: takes removal requests, looks among its own pictures,
+takes down what it finds, and says what it did.
+
+It stands alone: Flask to be called, `standardwebhooks` or `cryptography` to verify, `joserfc` to
+open sealed parts, PDQ to compare. Its pictures are files in a folder; what it took down it stops
+listing. A real platform puts its own database and its own reviewers in their place.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import binascii
+import json
+import queue
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from flask import Flask, Response, jsonify, request
+from joserfc import jwe, jwk, jws
+from joserfc.errors import JoseError
+from standardwebhooks import Webhook, WebhookVerificationError
+
+from hashing.distance import distance
+from hashing.errors import HashError
+from hashing.reference import hash_photo
+from hashing.values import HashType, Pdq, parse_hash
+
+TOLERANCE = 300  # seconds that a webhook may be old or early
+WEBHOOK = "/webhooks/report-remove"
+TRIES = 5  # at acting on one message
+
+
+class Forged(Exception):
+    """The request is not from the service, or was altered, or is stale."""
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolment:
+    """What the service's operator handed over when this platform joined (a JSON file, 0600)."""
+
+    service_url: str
+    partner_id: str
+    api_key: str
+    keys: tuple[str, ...]  # whpk_… (v1a) or whsec_… (v1)
+    sealing_key: Mapping[str, str] | None = None  # the service's public JWK, for sealed parts
+
+    @classmethod
+    def read(cls, path: Path) -> Enrolment:
+        """From the file."""
+        members = json.loads(path.read_text())
+        return cls(**{**members, "keys": tuple(members["keys"])})
+
+
+def verify(keys: tuple[str, ...], headers: Mapping[str, str], body: bytes) -> None:
+    """Check a Standard Webhooks signature with a public library. Raises Forged."""
+    for key in keys:
+        try:
+            if key.startswith("whsec_"):
+                Webhook(key).verify(body, dict(headers))
+            else:
+                _verify_v1a(key, headers, body)
+        except (WebhookVerificationError, InvalidSignature, ValueError, KeyError):
+            continue
+        return
+    raise Forged
+
+
+def _verify_v1a(key: str, headers: Mapping[str, str], body: bytes) -> None:
+    """Ed25519 over `id.timestamp.body` (Standard Webhooks 1.0.0, v1a)."""
+    message_id, timestamp = headers["webhook-id"], headers["webhook-timestamp"]
+    if abs(time.time() - int(timestamp)) > TOLERANCE:
+        raise ValueError("stale")
+    public = Ed25519PublicKey.from_public_bytes(base64.b64decode(key.removeprefix("whpk_")))
+    signed = f"{message_id}.{timestamp}.".encode() + body
+    for signature in headers["webhook-signature"].split(" "):
+        version, _, text = signature.partition(",")
+        if version == "v1a":
+            try:
+                public.verify(base64.b64decode(text, validate=True), signed)
+            except (InvalidSignature, binascii.Error):
+                continue
+            return
+    raise InvalidSignature
+
+
+def unseal(sealed: str, own_keys: jwk.KeySet, enrolment: Enrolment, message_id: str) -> Any:
+    """Open the part that only this platform can read. Raises Forged."""
+    try:
+        opened = jwe.decrypt_compact(
+            sealed, own_keys, algorithms=["ECDH-ES+A256KW", "A256GCM", "DEF"]
+        )
+        signer = jwk.OKPKey.import_key(dict(enrolment.sealing_key or {}))
+        token = jws.deserialize_compact(opened.plaintext or b"", signer, algorithms=["EdDSA"])
+        payload = json.loads(token.payload)
+    except (JoseError, ValueError) as fault:
+        raise Forged from fault
+    if payload.get("aud") != enrolment.partner_id or payload.get("jti") != message_id:
+        raise Forged
+    return payload
+
+
+class Gallery:
+    """The platform's pictures, each with its own PDQ hash."""
+
+    def __init__(self, folder: Path) -> None:
+        self._hashes: dict[str, Pdq] = {}
+        self._taken_down: dict[str, str] = {}  # picture -> item
+        for path in sorted(folder.glob("*.jpg")):
+            entries = hash_photo(path).entries
+            value = next(e.value for e in entries if e.type is HashType.PDQ)
+            if isinstance(value, Pdq):
+                self._hashes[path.name] = value
+
+    def take_down(self, item_id: str, hashes: list[Mapping[str, Any]], within: int) -> bool:
+        """Hide every picture within that many bits of any of the hashes. True if there was one."""
+        wanted = [_pdq(entry) for entry in hashes]
+        found = False
+        for name, own in self._hashes.items():
+            if any(value is not None and distance(own, value) <= within for value in wanted):
+                self._taken_down[name] = item_id
+                found = True
+        return found
+
+    def forget(self, item_id: str) -> None:
+        """The item was withdrawn: nothing of it is kept, and what it hid is a decision to review."""
+        self._taken_down = {n: i for n, i in self._taken_down.items() if i != item_id}
+
+    def listed(self) -> list[str]:
+        """What visitors see."""
+        return [name for name in self._hashes if name not in self._taken_down]
+
+
+def _pdq(entry: Mapping[str, Any]) -> Pdq | None:
+    try:
+        value = parse_hash(HashType(entry["type"]), entry["value"])
+    except (HashError, ValueError, KeyError):
+        return None
+    return value if isinstance(value, Pdq) else None
+
+
+@dataclass(slots=True)
+class Platform:
+    """Takes webhooks at once, acts on them afterwards: a sender does not wait for a search."""
+
+    name: str
+    gallery: Gallery
+    enrolment_file: Path
+    own_keys: jwk.KeySet | None = None
+    seen: set[str] = field(default_factory=set)  # webhook-ids
+    items: dict[str, str] = field(default_factory=dict)  # item -> what we said
+    inbox: queue.Queue[tuple[Mapping[str, Any], str, int]] = field(default_factory=queue.Queue)
+
+    def enrolment(self) -> Enrolment:
+        """Read each time: keys are rotated by writing the file anew."""
+        return Enrolment.read(self.enrolment_file)
+
+    def receive(self, headers: Mapping[str, str], body: bytes) -> None:
+        """Verify and queue one webhook. A repeat is received again and acted on once."""
+        verify(self.enrolment().keys, headers, body)
+        message_id = headers["webhook-id"]
+        if message_id not in self.seen:
+            self.seen.add(message_id)
+            self.inbox.put((json.loads(body), message_id, TRIES))
+
+    def work(self) -> None:
+        """Act on what was received, for ever. We said 2xx, so trying again is up to us."""
+        while True:
+            message, message_id, tries = self.inbox.get()
+            try:
+                self._act(message, message_id)
+            except (Forged, OSError, KeyError, ValueError) as fault:
+                sys.stderr.write(f"{self.name}: {type(fault).__name__}, {tries - 1} tries left\n")
+                if tries > 1:
+                    time.sleep(0.2)
+                    self.inbox.put((message, message_id, tries - 1))
+
+    def _act(self, message: Mapping[str, Any], message_id: str) -> None:
+        data, item_id = message["data"], message["data"]["item_id"]
+        if message["type"] == "removal.withdrawn":
+            self.gallery.forget(item_id)
+            self._say(item_id, "withdrawn_done")
+        elif self.items.get(item_id) == "withdrawn_done":
+            return  # it came after its withdrawal: the withdrawal stands
+        elif message["type"] in ("removal.requested", "removal.updated"):
+            item = self._read(data, message_id)
+            if self.items.get(item_id) is None:
+                self._say(item_id, "acknowledged")
+            found = self.gallery.take_down(item_id, item["hashes"], item["recommended_distance"])
+            self._say(item_id, "removed" if found else "not_found")
+
+    def _read(self, data: Mapping[str, Any], message_id: str) -> Any:
+        """The item: out of the sealed part, or fetched with our API key where there is none."""
+        if "sealed" in data and self.own_keys is not None:
+            return unseal(data["sealed"], self.own_keys, self.enrolment(), message_id)
+        return self._call("GET", f"/v1/partner/items/{data['item_id']}")
+
+    def _say(self, item_id: str, feedback: str) -> None:
+        body = {"feedback": feedback, "automated": True}
+        self._call("POST", f"/v1/partner/items/{item_id}/feedback", body)
+        self.items[item_id] = feedback
+
+    def _call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        enrolment = self.enrolment()
+        made = urllib.request.Request(  # noqa: S310 - the service's own address, from our file
+            enrolment.service_url + path,
+            None if body is None else json.dumps(body).encode(),
+            {"Authorization": f"Bearer {enrolment.api_key}", "Content-Type": "application/json"},
+            method=method,
+        )
+        with urllib.request.urlopen(made, timeout=10) as answer:  # noqa: S310
+            return json.load(answer)
+
+
+def create_app(platform: Platform) -> Flask:
+    """The platform's web application."""
+    app = Flask(__name__)
+    app.config["MAX_CONTENT_LENGTH"] = 64_000
+
+    @app.post(WEBHOOK)
+    def webhook() -> Response:
+        try:
+            headers = {name.lower(): value for name, value in request.headers.items()}
+            platform.receive(headers, request.get_data())
+        except Forged:
+            return Response(status=401)
+        return Response(status=204)
+
+    @app.get("/")
+    def state() -> Response:
+        return jsonify(
+            platform=platform.name, listed=platform.gallery.listed(), items=platform.items
+        )
+
+    return app
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Serve until stopped; the first line printed is JSON with the address and the public keys."""
+    parser = argparse.ArgumentParser(prog="platform.py", description=__doc__)
+    parser.add_argument("--name", default="Sandbox", help="what it is called (%(default)s)")
+    parser.add_argument("--pictures", type=Path, required=True, help="folder of its JPEG files")
+    parser.add_argument("--enrolment", type=Path, required=True, help="JSON file, may come later")
+    parser.add_argument("--port", type=int, default=0, help="on 127.0.0.1; 0 picks a free one")
+    parser.add_argument("--sealed", action="store_true", help="make a key for sealed messages")
+    options = parser.parse_args(arguments)
+    own = jwk.KeySet([jwk.OKPKey.generate_key("X25519", auto_kid=True)]) if options.sealed else None
+    platform = Platform(options.name, Gallery(options.pictures), options.enrolment, own)
+    threading.Thread(target=platform.work, daemon=True).start()
+    _serve(create_app(platform), options.port, own)
+    return 0
+
+
+def _serve(app: Flask, port: int, own: jwk.KeySet | None) -> None:
+    from waitress.server import create_server
+
+    server = create_server(app, host="127.0.0.1", port=port, threads=4)
+    url = f"http://127.0.0.1:{server.effective_port}"
+    jwks = own.as_dict(private=False) if own else None
+    sys.stdout.write(json.dumps({"url": url, "webhook": url + WEBHOOK, "jwks": jwks}) + "\n")
+    sys.stdout.flush()
+    server.run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
