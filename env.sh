@@ -55,7 +55,7 @@ set_up() {
         kept=$installed
     else
         kept=
-        say 'Setting up in .venv: about half a minute, this once.'
+        say 'Setting up in .venv, this once: half a minute for the service, more for the checks.'
         find_compiler
         rm -rf .venv
         "$system_python" -m venv --without-pip .venv || stop 'python3 -m venv failed.'
@@ -65,7 +65,7 @@ set_up() {
     for lock in $wanted; do
         case " $kept " in *" $lock "*) continue ;; esac
         say "  installing what locks/$lock.txt names"
-        install "locks/$lock.txt" || stop 'The installation did not finish. The same command starts it again.'
+        install_lock "$lock" || stop 'The installation did not finish. The same command starts it again.'
         kept="$kept $lock"
     done
     install_this_project
@@ -89,14 +89,19 @@ debian_package() {
         >.venv.log 2>&1 || stop "apt-get could not install $1; its words are in .venv.log"
 }
 
-# pdqhash must be built, with the locked build tools and not with whatever is newest today.
-install() {
+# pdqhash must be built, with the locked build tools and not with whatever is newest today. What the
+# service imports is compiled now, so that the first start is no slower; the checks import too much.
+install_lock() {
+    case $1 in
+        app) pip_compile=--compile uv_compile=--compile-bytecode ;;
+        *) pip_compile=--no-compile uv_compile=--no-compile-bytecode ;;
+    esac
+    set -- --no-deps --no-build-isolation --require-hashes -r "locks/$1.txt"
     if command -v uv >/dev/null; then
-        UV_SYSTEM_CERTS=true uv pip install --quiet --python "$python" \
-            --no-deps --no-build-isolation --require-hashes -r "$1"
+        UV_SYSTEM_CERTS=true uv pip install --quiet --python "$python" $uv_compile "$@"
     elif "$system_python" -m pip --version >/dev/null 2>&1; then
-        "$system_python" -m pip --python "$python" install -qq --disable-pip-version-check \
-            --no-input --no-compile --no-deps --no-build-isolation --require-hashes -r "$1"
+        "$system_python" -m pip --python "$python" install -qq --disable-pip-version-check --no-input \
+            $pip_compile "$@"
     else
         stop 'pip is needed: apt install python3-pip'
     fi

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import tomllib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,13 +80,13 @@ class Runtime:
         return drained
 
 
-def build(settings: Settings) -> Runtime:
+def build(settings: Settings, clock: Clock | None = None) -> Runtime:
     """Wire everything. Raises StartRefused; nothing listens or is posted before it is started."""
     bell = Bell()
     metrics = Metrics()
     journal = Journal(metrics, sys.stderr)
     keys = _keys(settings.data_dir)
-    clock = SystemClock()
+    clock = clock or SystemClock()
     policies = _policies(settings.deadlines_file)
     verifiers = _verifiers(settings, keys, clock, journal)
     intake = _intake(settings)
@@ -117,10 +118,8 @@ def _keys(data_dir: Path) -> KeyRing:
     if not path.exists():
         if (data_dir / DATABASE).exists():
             raise StartRefused(f"{path} is missing beside a database that was sealed with it")
-        try:
+        with suppress(FileExistsError):  # another process of ours was a moment faster
             create_root_key(path)
-        except FileExistsError:
-            pass  # another process of ours was a moment faster
     try:
         return FileKeyRing(path)
     except KeyFileRefused as fault:
@@ -207,7 +206,7 @@ def _services(
         build_payload=BuildPayload(house, policies, settings.public_url),
         pull_messages=PullMessages(house),
         replay_messages=ReplayMessages(house),
-        expand_events=ExpandEvents(house, ExpandEvent(house, policies, scrub)),
+        expand_events=ExpandEvents(house, ExpandEvent(house, policies), scrub),
         mark_late=MarkLate(house, tell),
         purge_expired=PurgeExpired(house, scrub, settings.attempt_keep, settings.audit_keep),
         manage_partners=ManagePartners(house, policies, guard, signer, settings.public_url),

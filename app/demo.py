@@ -21,13 +21,14 @@ from typing import Any
 
 import click
 
+from app.client.age import NoToken
 from app.client.age import headers as age_headers
 from app.client.case_code import case_key, new_code
-from app.client.service import Service, Unreachable, report_body
+from app.client.service import Refused, Service, Unreachable, report_body
 
 ROOT = Path(__file__).resolve().parent.parent
-PHOTO = ROOT / "infra/sandbox/photos/chelsea.jpg"
-OTHERS = ("coffee.jpg", "hubble.jpg", "rocket.jpg")
+PHOTO = ROOT / "infra/sandbox/photos/coffee.jpg"
+OTHERS = ("chelsea.jpg", "hubble.jpg", "rocket.jpg")
 PATIENCE = 20.0  # seconds to wait for any one thing
 
 
@@ -98,7 +99,7 @@ def run(*, once: bool, photo: Path | None, port: int) -> int:
         with _processes(Path(name)) as processes:
             try:
                 addresses = _walk(Walk(), processes, photo or PHOTO, port)
-            except (StepFailed, Unreachable) as fault:
+            except (StepFailed, Refused, Unreachable, NoToken) as fault:
                 click.echo(f"The walk stopped: {fault}", err=True)
                 return 1
             for line in addresses:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Protocol
 
 from app.domain.age import AgeClaim, Presentation
@@ -138,6 +139,13 @@ Change = (
     | SaveMessage
     | SavePartner
 )
+
+
+class News(StrEnum):
+    """What a commit left for a worker to do."""
+
+    EVENTS = "events"
+    MESSAGES = "messages"
 
 
 class UnitOfWork(Protocol):

@@ -200,10 +200,9 @@ def _contradictions(values: Mapping[str, Any]) -> list[str]:
     unknown = set(values.get("age_profiles", ())) - {"jwt-age-v1", "declared-v1"}
     if unknown:
         problems.append(f"{PREFIX}AGE_PROFILES names an unknown profile")
-    file = values.get("age_issuers_file")
-    if file is not None and not file.is_file():
-        problems.append(f"{PREFIX}AGE_ISSUERS_FILE is not a file")
-    for key in ("denylist_file", "deadlines_file"):
-        if values.get(key) is not None and not values[key].is_file():
-            problems.append(f"{PREFIX}{key.upper()} is not a file")
+    problems += [
+        f"{PREFIX}{key.upper()} is not a file"
+        for key in ("age_issuers_file", "denylist_file", "deadlines_file")
+        if values.get(key) is not None and not values[key].is_file()
+    ]
     return problems

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from app.observability import Journal, LogEvent, Metrics
+from app.ports import News
 from app.services.catalogue import Services
 from partners.delivery import DeliveryEngine
 
@@ -22,10 +23,11 @@ class Bell:
     rung: threading.Event = field(default_factory=threading.Event)
     engine: DeliveryEngine | None = None
 
-    def ring(self) -> None:
-        """Wake the relay and the sender. Called on the store's writing thread."""
-        self.rung.set()
-        if self.engine is not None:
+    def ring(self, news: News) -> None:
+        """Wake the relay for events, the sender for messages. Called on the writing thread."""
+        if news is News.EVENTS:
+            self.rung.set()
+        elif self.engine is not None:
             self.engine.wake()
 
 
@@ -58,7 +60,8 @@ class Worker:
     def stop(self, timeout: float = 20.0) -> bool:
         """Finish or give back what is in hand. True if every part ended in time."""
         self.stopping.set()
-        self.bell.ring()
+        for news in News:
+            self.bell.ring(news)
         for thread in self.threads:
             thread.join(timeout)
         return not any(thread.is_alive() for thread in self.threads)
@@ -84,8 +87,8 @@ class Worker:
         self.bell.rung.clear()
         done = self.services.expand_events()
         self.metrics.expanded.inc(done)
-        if not done:
-            self.bell.rung.wait(IDLE)
+        if not done and not self.bell.rung.wait(IDLE):
+            self.engine.wake()  # what another process made due (a replay, a resume) rang no bell
 
     def _deadlines(self) -> None:
         if not self.services.mark_late():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import threading
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from waitress.server import create_server
 from app.bootstrap import Runtime
 from app.observability import LogEvent
 from app.web.application import create_app
+from app.web.server import channels, listen_to
 
 VERSION = "0.1.0"
 
@@ -24,23 +26,33 @@ def serve(runtime: Runtime, ready: Callable[[dict[str, Any]], None]) -> None:
         create_app(runtime.context),
         host=settings.host,
         port=settings.port,
+        # One socket, so that there is one port: a name may have addresses of both families.
+        ipv4=":" not in settings.host,
+        ipv6=":" in settings.host,
         threads=settings.threads,
         connection_limit=4000,
         asyncore_use_poll=True,
-        max_request_body_size=settings.max_body_bytes,
+        # One more than is taken, for waitress refuses from there on.
+        max_request_body_size=settings.max_body_bytes + 1,
+        # A body waits in memory: beyond this, waitress would write it to a file.
+        inbuf_overflow=settings.max_body_bytes + 1,
         max_request_header_size=16_384,
         channel_timeout=30,
         ident=None,
+        # Otherwise waitress drops X-Forwarded-For before ProxyFix has read it.
+        clear_untrusted_proxy_headers=settings.trusted_proxies == 0,
         expose_tracebacks=False,
     )
+    server.channel_class = channels(runtime.context)
+    listen_to(logging.getLogger("waitress"), runtime.context.journal)
     metrics, metrics_thread = start_http_server(
         settings.metrics_port, "127.0.0.1", runtime.context.metrics.registry
     )
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: _end(ended, server))
+        signal.signal(number, lambda *_: _end(ended))
     runtime.worker.start()
-    port = server.effective_port
+    port = _port(server)
     runtime.context.journal.note(
         LogEvent.SERVICE_STARTED,
         version=VERSION,
@@ -61,7 +73,12 @@ def serve(runtime: Runtime, ready: Callable[[dict[str, Any]], None]) -> None:
     runtime.context.journal.note(LogEvent.SERVICE_STOPPED, drained=drained)
 
 
-def _end(ended: threading.Event, server: Any) -> None:
+def _port(server: Any) -> int:
+    """The port that was taken where 0 was asked for. The stubs know only the server's bases."""
+    return int(server.effective_port)
+
+
+def _end(ended: threading.Event) -> None:
     """Stop taking requests. `server.run` returns once its loop notices."""
     if ended.is_set():
         return

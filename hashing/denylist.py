@@ -29,7 +29,7 @@ class Denylist:
         return cls(pictures, frozenset(value for value in listed if not isinstance(value, Pdq)))
 
     def holds(self, value: AnyHash) -> bool:
-        """Whether this is a well-known harmless picture or file. Some 2 µs for 30 pictures."""
+        """Whether this is listed. Some 60 ns a picture: meant for tens of them, not thousands."""
         if not isinstance(value, Pdq):
             return value in self.files
         bits = value.bits

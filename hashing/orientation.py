@@ -13,30 +13,31 @@ from typing import Final
 
 
 class Orientation(StrEnum):
-    """In the order of `pdqhash.compute_dihedral`. Rotations are counter-clockwise, as there.
+    """Names and order are those of Meta's dihedral hashing, `pdqhash.compute_dihedral`.
 
-    `FLIP` turns upside down, `MIRROR` swaps left and right, `TRANSPOSE` mirrors at the diagonal
-    from top left to bottom right, `TRANSVERSE` at the other one.
+    Rotations are counter-clockwise. `FLIP_X` turns upside down, `FLIP_Y` swaps left and right,
+    `FLIP_PLUS_1` transposes (mirrors at the diagonal from top left to bottom right),
+    `FLIP_MINUS_1` mirrors at the other diagonal.
     """
 
     ORIGINAL = "original"
-    ROTATE_90 = "rotate-90"
-    ROTATE_180 = "rotate-180"
-    ROTATE_270 = "rotate-270"
-    FLIP = "flip"
-    MIRROR = "mirror"
-    TRANSPOSE = "transpose"
-    TRANSVERSE = "transverse"
+    ROTATE_90 = "rotate90"
+    ROTATE_180 = "rotate180"
+    ROTATE_270 = "rotate270"
+    FLIP_X = "flipx"
+    FLIP_Y = "flipy"
+    FLIP_PLUS_1 = "flipplus1"
+    FLIP_MINUS_1 = "flipminus1"
 
 
 _O = Orientation
 
-# Each and its transposition: exact to the bit.
+# Each and its transposition: exact to the bit if both are of one transform.
 TRANSPOSED: Final = (
-    (_O.ORIGINAL, _O.TRANSPOSE),
-    (_O.ROTATE_90, _O.MIRROR),
-    (_O.ROTATE_180, _O.TRANSVERSE),
-    (_O.ROTATE_270, _O.FLIP),
+    (_O.ORIGINAL, _O.FLIP_PLUS_1),
+    (_O.ROTATE_90, _O.FLIP_Y),
+    (_O.ROTATE_180, _O.FLIP_MINUS_1),
+    (_O.ROTATE_270, _O.FLIP_X),
 )
 
 # Bit k is coefficient (k // 16, k % 16); the first one has frequency 1, which is odd, so the even
@@ -72,8 +73,8 @@ def expected(bits: int) -> dict[Orientation, int]:
         _O.ROTATE_90: across ^ _EVEN_ROWS,
         _O.ROTATE_180: bits ^ _EVEN_ROWS ^ _EVEN_COLUMNS,
         _O.ROTATE_270: across ^ _EVEN_COLUMNS,
-        _O.FLIP: bits ^ _EVEN_ROWS,
-        _O.MIRROR: bits ^ _EVEN_COLUMNS,
-        _O.TRANSPOSE: across,
-        _O.TRANSVERSE: across ^ _EVEN_ROWS ^ _EVEN_COLUMNS,
+        _O.FLIP_X: bits ^ _EVEN_ROWS,
+        _O.FLIP_Y: bits ^ _EVEN_COLUMNS,
+        _O.FLIP_PLUS_1: across,
+        _O.FLIP_MINUS_1: across ^ _EVEN_ROWS ^ _EVEN_COLUMNS,
     }

@@ -27,13 +27,13 @@ MIN_QUALITY: Final = 50  # PDQ's authors discard 49 and less
 _EVEN_SPLIT: Final = 128
 _SUSPICIOUS_BITS: Final = 16  # real exchanges carry 120 and 141
 
-# Single-coloured pictures, 1,200 of them in 12 sizes: 96 in 100 set 0 to 95 bits (the rest are
+# Single-coloured pictures, 1,064 of them in 12 sizes: 95 in 100 set 0 to 95 bits (the rest are
 # found by their quality, 0). 310 photos and crops of photos: 128, all of them.
 _DEGENERATE_BITS: Final = 32
 
-# Stripes, borders, checks and one bright dot repeat rows or columns: two kinds of column, or four
-# of row, leave at most 8 different bytes of 32. The 310 photos had 13 or more, random bytes 30.
-_DEGENERATE_BYTES: Final = 8
+# Stripes, borders, checks and one bright dot repeat rows or columns of coefficients and leave 1-5
+# different bytes of 32. 111 photos and the 7,000 variants of them had 8 or more, random bytes 30.
+_DEGENERATE_BYTES: Final = 6
 
 _OF_NOTHING: Final = frozenset(
     {
@@ -42,9 +42,12 @@ _OF_NOTHING: Final = frozenset(
     }
 )
 
-# Between the eight of one photo at most 42 bits were missing over 310 photos (median 6), between
-# strangers 128 +- 8: half of that tells them apart with room on both sides.
-_RELATED_BITS: Final = 64
+# How far a variant is from what follows from another. Strangers: 128 bits, +- 8. All eight of one
+# transform, 310 photos: mirrors up to 42 (median 6), transpositions 0. The device hashes the
+# original from all pixels but a variant from a small copy; 111 photos in four edits: mirrors up to
+# 106 (median 14, 99 in 100 within 64), transpositions up to 30 (median 0).
+_MIRROR_BITS: Final = 96
+_TRANSPOSITION_BITS: Final = 64
 
 
 def judge(entry: HashEntry, denylist: Denylist) -> Quality:
@@ -75,9 +78,9 @@ def suspicious(entry: HashEntry) -> bool:
 def hangs_together(entries: Iterable[HashEntry]) -> bool:
     """Whether turned and mirrored variants can be of one photo. A flag, never a refusal.
 
-    Checks every group that shares hash type and edit ('crop-5+mirror' belongs to 'crop-5'). False
-    means that our library did not make the set: it derives all eight from one transform. True means
-    little: who has one hash can compute fitting others.
+    Checks every group that shares hash type and edit ('tilt+2.flipy' belongs to 'tilt+2'). False
+    means that our library hardly made the set. True means little: who has one hash can compute
+    others that fit.
     """
     return all(map(_is_one_photo, _groups(entries).values()))
 
@@ -91,13 +94,14 @@ def _groups(entries: Iterable[HashEntry]) -> Mapping[tuple[HashType, str], dict[
     return groups
 
 
+_ORIENTATIONS: Final = {str(orientation): orientation for orientation in Orientation}
+
+
 def _split(variant: str) -> tuple[str, Orientation]:
-    """('crop-5', mirror) of 'crop-5+mirror', ('', mirror) of 'mirror', (it, original) otherwise."""
-    edit, _, last = variant.rpartition("+")
-    try:
-        return edit, Orientation(last)
-    except ValueError:
-        return variant, Orientation.ORIGINAL
+    """('tilt+2', flipy) of 'tilt+2.flipy', ('', flipy) of 'flipy', (itself, original) otherwise."""
+    edit, _, last = variant.rpartition(".")
+    orientation = _ORIENTATIONS.get(last)
+    return (edit, orientation) if orientation else (variant, Orientation.ORIGINAL)
 
 
 def _is_one_photo(group: Mapping[Orientation, int]) -> bool:
@@ -106,7 +110,7 @@ def _is_one_photo(group: Mapping[Orientation, int]) -> bool:
 
 def _transpositions_agree(group: Mapping[Orientation, int]) -> bool:
     return all(
-        transposed(group[one]) == group[other]
+        (transposed(group[one]) ^ group[other]).bit_count() <= _TRANSPOSITION_BITS
         for one, other in TRANSPOSED
         if one in group and other in group
     )
@@ -116,4 +120,4 @@ def _mirrors_agree(group: Mapping[Orientation, int]) -> bool:
     if Orientation.ORIGINAL not in group:
         return True
     fitting = expected(group[Orientation.ORIGINAL])
-    return all((fitting[turn] ^ bits).bit_count() <= _RELATED_BITS for turn, bits in group.items())
+    return all((fitting[turn] ^ bits).bit_count() <= _MIRROR_BITS for turn, bits in group.items())

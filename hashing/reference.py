@@ -89,7 +89,7 @@ def hash_photo(source: Path | bytes) -> PhotoHashes:
     """PDQ in its eight orientations, PDQ of the shrunken photo, and the digests of the file.
 
     Turned upright by its EXIF data, transparency on white, colour profiles ignored. A side below
-    five pixels gives the zero hash and quality 0. Raises UnreadableFile and what is below it.
+    five pixels gives eight zero hashes of quality 0. Raises UnreadableFile and what is below it.
     """
     data = source if isinstance(source, bytes) else _photo_bytes(source)
     pixels, animated = _decode(data)

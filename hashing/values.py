@@ -128,7 +128,7 @@ class HashEntry:
     """One hash of an item as the device sent it. Raises InvalidEntry.
 
     `quality` is PDQ's own, 0 to 100, and None for digests. `variant` names the transformed copy:
-    'original', 'mirror', 'rotate-90', …: 1 to 40 of a-z 0-9 . + - and no sign in front.
+    'original', 'flipy', 'tilt+2.rotate90', …: 1 to 40 of a-z 0-9 . + - and no sign in front.
     """
 
     type: HashType

@@ -56,7 +56,8 @@ class DeliverySettings:
 
     `gather` is how many seconds the first answer waits for others, to be stored in one commit.
     A message that its endpoint has no room for waits here for up to `held_for`, under its lease;
-    `lease` must outlast that and the sender's total timeout. `idle` bounds a wait with nothing due.
+    `lease` must outlast that and the sender's total timeout. After `idle` seconds the store is
+    asked without a wake-up, because another process may have added messages.
     """
 
     batch: int = 200
@@ -135,6 +136,7 @@ class DeliveryEngine:
         self._news: deque[DeliveryResult] = deque()
         # When to ask the store again: nobody knows of anything due before that.
         self._next_due_at: datetime | None = None
+        self._looked_at = clock.now()
         self._look_again = True
 
     def wake(self) -> None:
@@ -150,7 +152,9 @@ class DeliveryEngine:
         claimed = self._claim()
         for message in claimed:
             self._offer(message)
-        self._settle_all(self._collect(0.0 if self._results else timeout))
+        answers = self._collect(0.0 if self._results else timeout)
+        self._look_again |= timeout > 0 and not answers
+        self._settle_all(answers)
         return _counted(len(claimed), self._save())
 
     def run(self, stop: threading.Event) -> None:
@@ -184,6 +188,7 @@ class DeliveryEngine:
         limit = min(self._settings.batch, self._sender.room())
         # Cleared first: whoever wakes us during the claim is heard.
         self._look_again = False
+        self._looked_at = now
         claimed = self._store.claim_due(now, limit, self._settings.lease)
         if len(claimed) == limit:
             self._look_again = True
@@ -201,9 +206,8 @@ class DeliveryEngine:
     def _seconds_to_due(self, now: datetime) -> float:
         if self._look_again:
             return 0.0
-        if self._next_due_at is None:
-            return self._settings.idle
-        return (self._next_due_at - now).total_seconds()
+        next_look_at = self._looked_at + timedelta(seconds=self._settings.idle)
+        return (min(self._next_due_at or next_look_at, next_look_at) - now).total_seconds()
 
     def _offer(self, message: Message) -> None:
         """Post a message, or say why not."""

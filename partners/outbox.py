@@ -84,11 +84,11 @@ def fan_out(
     """One message per endpoint for each of the event's items that its partner has a notice of.
 
     `notices` are the case's. `id_of` gives a message's name, without its prefix, from what the
-    message is about. A suspended partner gets nothing. An endpoint with no URL, or paused, gets
-    messages that wait (due_at None); a disabled one gets due messages too, so that delivery fails
-    them and an operator hears of each.
+    message is about. A suspended partner is asked nothing new; what becomes of the items it holds
+    waits for it. An endpoint with no URL, or paused, gets messages that wait too (due_at None); a
+    disabled one gets due messages, so that delivery fails them and an operator hears of each.
     """
-    by_id = {partner.id: partner for partner in partners if _is_told(partner)}
+    by_id = {partner.id: partner for partner in partners if _is_told(partner, event)}
     wanted = frozenset(event.items)
     return [
         _message(event, notice, partner, endpoint, now, deadline_of, id_of)
@@ -100,7 +100,11 @@ def fan_out(
     ]
 
 
-def _is_told(partner: Partner) -> bool:
+def _is_told(partner: Partner, event: Event) -> bool:
+    return _is_active(partner) or event.type is not EventType.REMOVAL_REQUESTED
+
+
+def _is_active(partner: Partner) -> bool:
     return partner.status is PartnerStatus.ACTIVE
 
 
@@ -119,7 +123,7 @@ def _message(
     deadline_of: Callable[[Partner], timedelta | None],
     id_of: Callable[[str], str],
 ) -> Message:
-    waits = endpoint.url is None or endpoint.status is EndpointStatus.PAUSED
+    is_open = _is_active(partner) and endpoint.status is not EndpointStatus.PAUSED
     requests = event.type is EventType.REMOVAL_REQUESTED
     return Message(
         id=MessageId("msg_" + id_of(f"{event.id}|{notice.id}|{endpoint.id}")),
@@ -129,7 +133,7 @@ def _message(
         endpoint_id=endpoint.id,
         notice_id=notice.id,
         created_at=now,
-        due_at=None if waits else now,
+        due_at=now if is_open and endpoint.url is not None else None,
         deadline=deadline_of(partner) if requests else None,
     )
 

@@ -48,7 +48,7 @@ _API_KEY: Final = re.compile(r"rrp_([0-9A-Za-z]{1,64})_[0-9A-Za-z]{20,64}")
 _CREDENTIALS: Final = re.compile(r"(?i:bearer) +(\S{1,256})")
 _NOBODY: Final = bytes(32)
 _Key = TypeVar("_Key", ApiKey, SealedKey)
-# Asking for the state of the house is not news to filter.
+# A challenge goes to every endpoint: it is no news to choose.
 _FILTERABLE: Final = frozenset(EventType) - {EventType.ENDPOINT_VERIFICATION}
 
 

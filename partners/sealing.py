@@ -133,12 +133,11 @@ def unseal(
 
     The claims come back with the payload. Raises SealRefused.
     """
+    token = _opened(sealed, private_key_set)
     try:
-        keys = jwk.KeySet.import_key_set(cast(Any, private_key_set))
-        opened = jwe.decrypt_compact(sealed, keys, algorithms=_ALGORITHMS)
-        payload = json.loads(_verified(opened.plaintext or b"", sender))
-    except (JoseError, ValueError) as problem:
-        raise SealRefused(f"the sealed part does not open: {type(problem).__name__}") from None
+        payload = json.loads(_verified(token, sender))
+    except ValueError:
+        raise SealRefused("the signed part is not a JWS of JSON") from None
     if payload.get("aud") != partner_id or payload.get("jti") != message_id:
         raise SealRefused("the sealed part is for another reader or message")
     return cast(dict[str, Any], payload)
@@ -147,6 +146,14 @@ def unseal(
 def fits(body: bytes) -> bool:
     """Whether a body may be posted whole; otherwise the message is sent thin."""
     return len(body) <= BODY_LIMIT
+
+
+def _opened(sealed: str, private_key_set: Mapping[str, Any]) -> bytes:
+    try:
+        keys = jwk.KeySet.import_key_set(cast(Any, private_key_set))
+        return jwe.decrypt_compact(sealed, keys, algorithms=_ALGORITHMS).plaintext or b""
+    except Exception as problem:  # noqa: BLE001 - libraries meet a stranger's bytes in many ways
+        raise SealRefused(f"the sealed part does not open: {type(problem).__name__}") from None
 
 
 def _verified(token: bytes, sender: PublicKey) -> bytes:

@@ -126,10 +126,16 @@ class _SocketAddress(NamedTuple):
 
 
 class _Transfer:
-    """One post under way: libcurl's handle and what has been seen of the answer."""
+    """One post under way: libcurl's handle and what has been seen of the answer.
 
-    def __init__(self, guard: EgressGuard, settings: SenderSettings) -> None:
+    The sockets it opens are put into `opened`: pycurl works on a duplicate, so they can be closed.
+    """
+
+    def __init__(
+        self, guard: EgressGuard, settings: SenderSettings, opened: list[socket.socket]
+    ) -> None:
         self.guard = guard
+        self.opened = opened
         self.settings = settings
         self.curl = _configured(pycurl.Curl(), guard, settings)
         self.curl.setopt(pycurl.HEADERFUNCTION, self._on_header)
@@ -212,7 +218,8 @@ class _Transfer:
         if not self.guard.admits(text, https=self.https):
             self.unsafe = True
             return pycurl.SOCKET_BAD
-        return socket.socket(family, kind, protocol)
+        self.opened.append(socket.socket(family, kind, protocol))
+        return self.opened[-1]
 
 
 def _configured(curl: pycurl.Curl, guard: EgressGuard, settings: SenderSettings) -> pycurl.Curl:
@@ -253,6 +260,7 @@ class CurlSender:
         self._idle: list[_Transfer] = []
         self._under_way: dict[pycurl.Curl, _Transfer] = {}
         self._ended: list[Answer] = []
+        self._opened: list[socket.socket] = []
         self._alarm_at: float | None = None
         self._watched: set[int] = set()
         self._poll = select.epoll()
@@ -273,7 +281,7 @@ class CurlSender:
             unsafe = isinstance(refusal, UnsafeAddress)
             self._end_unsent(post, Failure.UNSAFE if unsafe else Failure.ENDPOINT)
             return
-        transfer = self._idle.pop() if self._idle else _Transfer(self._guard, self._settings)
+        transfer = self._idle.pop() if self._idle else self._new_transfer()
         transfer.begin(post)
         self._under_way[transfer.curl] = transfer
         self._multi.add_handle(transfer.curl)
@@ -315,6 +323,9 @@ class CurlSender:
             os.close(self._bell)
         self._poll.close()
 
+    def _new_transfer(self) -> _Transfer:
+        return _Transfer(self._guard, self._settings, self._opened)
+
     def _turn(self, wait: float) -> bool:
         """Let ready sockets and due timers move on; whether `wake` was called."""
         woken = False
@@ -328,6 +339,8 @@ class CurlSender:
             self._alarm_at = None
             self._multi.socket_action(pycurl.SOCKET_TIMEOUT, 0)
         self._reap()
+        while self._opened:
+            self._opened.pop().close()
         return woken
 
     def _patience(self, wait: float) -> float:

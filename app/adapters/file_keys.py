@@ -158,7 +158,8 @@ def _sync_folder(path: Path) -> None:
 def _read_private(path: Path) -> str:
     """The text of a file that is ours alone, judged by the file that is read, not by its name."""
     try:
-        with path.open("rb") as file:
+        # Non-blocking: a pipe of that name must be refused, not waited for.
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
             _require_private(os.fstat(file.fileno()))
             return file.read(_LARGEST_FILE).decode()
     except OSError as error:

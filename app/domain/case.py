@@ -87,4 +87,3 @@ class Item:
     duplicate_tag: bytes | None
     sealed_hashes: bytes | None
     sealed_locations: bytes | None = None
-    suspicious: bool = False

@@ -57,7 +57,7 @@ def _fault(table: object) -> str | None:
     if hours is not None and (type(hours) is not int or not 1 <= hours <= 24 * 90):
         return "hours must be a whole number from 1 to 2160"
     unknown = set(table) - {"hours", "jurisdiction", "rule", "source"}
-    return f"{sorted(unknown)[0]} is not a field" if unknown else None
+    return f"{min(unknown)} is not a field" if unknown else None
 
 
 def deadline_at(delivered_at: datetime, allowed: timedelta | None) -> datetime | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from app.domain.case import MediaKind
@@ -17,6 +17,8 @@ from hashing.denylist import Denylist
 from hashing.quality import Quality, hangs_together, judge, suspicious
 from hashing.values import HashEntry
 from partners.model import Partner, PartnerId, PartnerStatus
+
+Partners = Callable[[PartnerId], Partner | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,29 +44,28 @@ class Intake:
     max_hashes: int
     take_locations: bool
 
-    def check(
-        self, drafts: Sequence[ItemDraft], partners: Mapping[PartnerId, Partner], held: int = 0
-    ) -> None:
-        """Raise for the first draft that cannot be taken into a case that holds `held` items."""
+    def check(self, drafts: Sequence[ItemDraft], partners: Partners, held: int = 0) -> None:
+        """Raise for the first draft that cannot be taken into a case that holds `held` items.
+
+        `partners` is asked only about a platform that a draft names.
+        """
         new = sum(draft.extends is None for draft in drafts)
         if held + new > self.max_items:
             raise TooMuch("too many photos and videos in one case", "/items")
         for number, draft in enumerate(drafts):
             self._check_item(draft, partners, f"/items/{number}")
 
-    def _check_item(
-        self, draft: ItemDraft, partners: Mapping[PartnerId, Partner], where: str
-    ) -> None:
+    def _check_item(self, draft: ItemDraft, partners: Partners, where: str) -> None:
         if len(draft.entries) > self.max_hashes:
             raise TooMuch("too many hashes for one photo or video", f"{where}/hashes")
         self._check_hashes(draft.entries, where)
         for place, platform in enumerate(draft.platforms):
-            if not takes_part(partners.get(platform)):
+            if not takes_part(partners(platform)):
                 raise UnknownPlatform(
                     "not a platform that takes part", f"{where}/platforms/{place}"
                 )
         for platform in draft.locations:
-            partner = partners.get(platform)
+            partner = partners(platform)
             if not (self.take_locations and partner and partner.takes_location):
                 raise LocationRefused("no link or username is taken here", f"{where}/locations")
 

@@ -37,8 +37,7 @@ class AddToCase:
             if case is None:
                 raise CaseNotFound
             case.require_open()
-            partners = {p.id: p for p in self.house.store.partners()}
-            self.house.intake.check(drafts, partners, held=case.item_count)
+            self.house.intake.check(drafts, self.house.store.partner, held=case.item_count)
             self.house.store.commit(*self._changes(case, drafts), remember)
 
         answer = json.dumps({"received": True, "items": len(drafts)}).encode()

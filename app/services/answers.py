@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
-from app.domain.errors import AgeTokenSpent, CaseKeyTaken, Contested, KeyReused
+from app.domain.errors import KeyReused, ReportRemoveError
 from app.ports import AnswerStore, Remember, Remembered
 from partners.ports import Clock, KeyRing, Purpose
 
@@ -37,18 +37,16 @@ class Answers:
         """
         tag = self.keys.tag(Purpose.IDEMPOTENCY, f"{request.route}|{request.key}".encode())
         fingerprint = self.keys.tag(Purpose.IDEMPOTENCY, request.body_digest)
-        earlier = self._earlier(tag, fingerprint)
-        if earlier is not None:
-            return earlier
         expires_at = self.clock.now() + self.keep
         try:
             act(Remember(Remembered(tag, fingerprint, answer, expires_at)))
-        except (Contested, CaseKeyTaken, AgeTokenSpent):
-            # The same request may have won while this one was on its way.
-            winner = self._earlier(tag, fingerprint)
-            if winner is None:
+        except ReportRemoveError:
+            # Nearly every request is the first of its key, so it is not looked up before. A repeat
+            # is refused for one reason or another: its answer is stored, its token spent.
+            earlier = self._earlier(tag, fingerprint)
+            if earlier is None:
                 raise
-            return winner
+            return earlier
         return answer
 
     def _earlier(self, tag: bytes, fingerprint: bytes) -> bytes | None:

@@ -9,6 +9,7 @@ from datetime import datetime
 from app.domain.age import AgeBasis
 from app.domain.case import Case, CaseState, Item
 from app.domain.deadlines import DeadlinePolicy, deadline_at
+from app.domain.report import looks_foreign
 from app.services.house import House
 from app.services.items import open_hashes, open_location
 from app.services.record_feedback import own_notice
@@ -61,18 +62,19 @@ class BuildPayload:
     def _inner(
         self, notice: Notice, partner: Partner, case: Case, item: Item, now: datetime
     ) -> dict[str, object]:
+        entries = open_hashes(self.house, item)
         return {
             **self._outer(notice, partner, now),
             "media_kind": item.kind,
             "hashes": [
                 {"type": e.type, "value": str(e.value), "quality": e.quality, "variant": e.variant}
-                for e in open_hashes(self.house, item)
+                for e in entries
             ],
             "recommended_distance": MATCH_DISTANCE,
             "age_basis": case.basis,
             "assurance": _assurance(case),
             "review_required": True,
-            "unusual_hashes": item.suspicious,
+            "unusual_hashes": looks_foreign(entries),
             "preserve_evidence": True,
             "where_seen": open_location(self.house, item, partner.id),
             "jurisdiction": self.policies[partner.deadline_policy].jurisdiction,

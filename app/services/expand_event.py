@@ -17,7 +17,8 @@ from partners.model import Feedback, Notice, NoticeId, Partner, Word
 from partners.outbox import fan_out
 from partners.ports import Purpose
 
-CHUNK = 90  # changes in one commit; a DynamoDB transaction holds at most 100
+CHUNK = 100  # changes in one commit, as many as a DynamoDB transaction holds
+TRIES = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +27,9 @@ class ExpandEvent:
 
     house: House
     policies: Mapping[str, DeadlinePolicy]
-    scrub: ScrubCase
 
-    def __call__(self, event: Event) -> int:
-        """Store the notices and messages of the event, then close it. Returns the messages made."""
+    def __call__(self, event: Event) -> list[Change]:
+        """The notices and messages of the event, and then its end."""
         case = self.house.store.case(event.case_id)
         notices = self._notices(event, case)
         messages = fan_out(
@@ -41,18 +41,7 @@ class ExpandEvent:
             self._message_id,
         )
         changes: list[Change] = [change for _, change in notices if change is not None]
-        changes += [AddMessage(message) for message in messages]
-        self._commit(changes, event)
-        if event.type is EventType.REMOVAL_WITHDRAWN:
-            self.scrub.once_forgotten(event.case_id)
-        return len(messages)
-
-    def _commit(self, changes: list[Change], event: Event) -> None:
-        """In chunks, the event closed in the last: whoever dies in between starts over."""
-        while len(changes) >= CHUNK:
-            self.house.store.commit(*changes[:CHUNK])
-            del changes[:CHUNK]
-        self.house.store.commit(*changes, CloseEvent(event.id))
+        return [*changes, *map(AddMessage, messages), CloseEvent(event.id)]
 
     def _notices(
         self, event: Event, case: Case | None
@@ -111,23 +100,48 @@ def _concerns(event: Event, notice: Notice) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class ExpandEvents:
-    """Every event that waits, oldest first."""
+    """Every event that waits, oldest first, as few commits as hold them."""
 
     house: House
     expand: ExpandEvent
+    scrub: ScrubCase
 
     def __call__(self, limit: int = 100) -> int:
         """Expand what waits, at most `limit` events; returns how many were dealt with."""
         events = self.house.store.open_events(limit)
+        together: list[Event] = []
+        changes: list[Change] = []
         for event in events:
-            self._one(event)
+            more = self.expand(event)
+            if changes and len(changes) + len(more) > CHUNK:
+                self._commit(changes, together)
+                together, changes = [], []
+            together.append(event)
+            changes += more
+        if changes:
+            self._commit(changes, together)
+        for event in events:
+            if event.type is EventType.REMOVAL_WITHDRAWN:
+                self.scrub.once_forgotten(event.case_id)
         return len(events)
 
-    def _one(self, event: Event) -> None:
-        """A partner's answer may change a notice meanwhile: load again and do it again."""
-        for _ in range(10):
+    def _commit(self, changes: list[Change], events: list[Event]) -> None:
+        try:
+            self._store(changes)
+        except Contested:
+            # A partner answered meanwhile. Each event by itself, from what is stored now.
+            for event in events:
+                self._alone(event)
+
+    def _alone(self, event: Event) -> None:
+        for _ in range(TRIES):
             try:
-                self.expand(event)
-                return
+                self._store(self.expand(event))
             except Contested:
                 continue
+            return
+
+    def _store(self, changes: list[Change]) -> None:
+        """In chunks, an event's end in its last: whoever dies in between starts over."""
+        for start in range(0, len(changes), CHUNK):
+            self.house.store.commit(*changes[start : start + CHUNK])

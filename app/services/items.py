@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from app.domain.case import Item
-from app.domain.report import ItemDraft, looks_foreign
+from app.domain.report import ItemDraft
 from app.services.house import House, hashes_place, locations_place
 from hashing.values import HashEntry, pack, primary, unpack
 from partners.model import CaseId, PartnerId
@@ -23,7 +23,6 @@ def new_item(house: House, case_id: CaseId, number: int, draft: ItemDraft) -> It
         duplicate_tag=duplicate_tag(house, draft.entries),
         sealed_hashes=house.keys.seal(hashes_place(case_id, number), pack(draft.entries)),
         sealed_locations=_seal_locations(house, case_id, number, draft),
-        suspicious=looks_foreign(draft.entries),
     )
 
 

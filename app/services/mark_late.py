@@ -12,6 +12,7 @@ from partners.events import EventType
 from partners.model import Notice, NoticeId, PartnerId
 
 BATCH = 100
+TRIES = 10  # nobody asks again for a message that was given up
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +29,13 @@ class MarkLate:
 
     def undeliverable(self, notice_id: NoticeId) -> bool:
         """A message was given up: its item is late too, deadline or not."""
-        notice = self.house.store.notice(notice_id)
-        if notice is None or notice.late_at is not None or notice.withdrawn_at is not None:
-            return False
-        return self._mark(notice, remind=False)
+        for _ in range(TRIES):
+            notice = self.house.store.notice(notice_id)
+            if notice is None or notice.late_at is not None or notice.withdrawn_at is not None:
+                return False
+            if self._mark(notice, remind=False):
+                return True
+        return False
 
     def _mark(self, notice: Notice, *, remind: bool) -> bool:
         late = replace(notice, late_at=self.house.clock.now(), version=notice.version + 1)

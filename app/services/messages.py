@@ -31,7 +31,7 @@ class PullMessages:
 
     def acknowledge(self, partner: Partner, ids: Sequence[MessageId]) -> int:
         """Mark messages as received. Raises UnknownPartner for one that is not this partner's."""
-        messages = [self._own(partner, message_id) for message_id in ids]
+        messages = [self._own(partner, message_id) for message_id in dict.fromkeys(ids)]
         waiting = [message for message in messages if message.state in WAITING]
         for message in waiting:
             self.house.store.commit(SaveMessage(acknowledged(message)), *self._clock(message))

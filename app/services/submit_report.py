@@ -43,8 +43,7 @@ class SubmitReport:
 
         def act(remember: Remember) -> None:
             claim = self._verify(presentation)
-            partners = {p.id: p for p in self.house.store.partners()}
-            self.house.intake.check(drafts, partners)
+            self.house.intake.check(drafts, self.house.store.partner)
             changes = self._changes(case_key, drafts, presentation, claim)
             self.house.store.commit(*changes, remember)
 

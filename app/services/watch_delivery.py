@@ -19,7 +19,7 @@ class WatchDelivery:
     metrics: Metrics
     journal: Journal
 
-    def attempted(self, message: Message, attempt: Attempt) -> None:  # noqa: ARG002
+    def attempted(self, message: Message, attempt: Attempt) -> None:
         """Count a post by its result: a status class or a short error word."""
         result = attempt.error or f"{(attempt.status or 0) // 100}xx"
         self.metrics.attempts.labels(result).inc()

@@ -15,7 +15,8 @@ from app.web.partner import views as partner
 
 def create_app(given: Context) -> Flask:
     """The WSGI application over these use cases. Nothing happens until it is called."""
-    app = Flask("app.web", static_folder="static", template_folder="templates")
+    app = _Application("app.web", static_folder="static", template_folder="templates")
+    app.url_map.merge_slashes = False  # an address that is not ours is not found, not redirected
     app.extensions[NAME] = given
     app.config["MAX_CONTENT_LENGTH"] = given.settings.max_body_bytes
     app.before_request(_start_clock)
@@ -37,6 +38,15 @@ def create_app(given: Context) -> Flask:
     return app
 
 
+class _Application(Flask):
+    def make_default_options_response(self) -> Response:
+        """`Allow`, and no body. Whoever may not call a route is refused here as well."""
+        response = super().make_default_options_response()
+        response.status_code = 204
+        del response.headers["Content-Type"]
+        return response
+
+
 def _start_clock() -> None:
     g.began = time.perf_counter()
 
@@ -44,7 +54,7 @@ def _start_clock() -> None:
 def _measure(response: Response) -> Response:
     route = str(request.url_rule) if request.url_rule else "none"
     metrics = context().metrics
-    metrics.requests.labels(route, request.method, response.status_code).inc()
+    metrics.requests.labels(route, problems.method(), response.status_code).inc()
     if "began" in g:
         metrics.request_seconds.labels(route).observe(time.perf_counter() - g.began)
     return response

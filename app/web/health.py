@@ -8,6 +8,7 @@ from marshmallow import fields
 
 from app.web.access import Access, access
 from app.web.context import services, settings
+from app.web.problems import refuses
 from app.web.shapes import Shape, StrictBlueprint
 
 blueprint = StrictBlueprint("health", __name__, description="For operators")
@@ -37,6 +38,7 @@ def healthz() -> dict[str, Any]:
 
 @blueprint.route("/readyz")
 @access(Access.PUBLIC)
+@refuses("store-unavailable")
 @blueprint.response(200, ReadyShape)
 def readyz() -> dict[str, Any]:
     """The process can do its work"""

@@ -1,27 +1,35 @@
 """How often one network, one partner and everybody together may call.
 
 A network is an address, or the /64 of an IPv6 one. It is kept only as a keyed hash whose key is
-new every day, and never logged.
+new every day, and never logged. The counting is Flask-Limiter's strategy, asked directly: resolving
+its decorators took longer than taking a report in (docs/decisions/0007).
 """
 
 from __future__ import annotations
 
 import ipaddress
 import math
+import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
-from flask import Flask, Response, current_app, request
-from flask_limiter import Limiter, RateLimitExceeded
+from flask import Flask, current_app, request
+from flask_limiter import Limiter
+from limits import RateLimitItem, parse_many
+from limits.storage import Storage
 
 from app.settings import Settings
-from app.web.access import calling_partner
+from app.web.access import app_view, calling_partner
 from app.web.context import context, services
-from app.web.problems import answer
+from app.web.problems import Problem
 from partners.ports import Purpose
 
 View = TypeVar("View", bound=Callable[..., Any])
+
+NAME = "report_remove_limits"
+EVERYBODY = "everybody"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,22 +38,12 @@ class _Rule:
     key: Callable[[], str]
 
 
-def limited(name: str) -> Callable[[View], View]:
-    """Name the limit of a view, one of LIMITS."""
-
-    def mark(view: View) -> View:
-        view.__dict__["limited"] = name
-        return view
-
-    return mark
-
-
 def network() -> str:
     """Today's keyed hash of the network that a request came from, as hexadecimal."""
-    services_ = services()
-    today = services_.house.clock.now().date().isoformat()
+    house = services().house
+    today = house.clock.now().date().isoformat()
     prefix = _prefix(request.remote_addr or "")
-    return services_.house.keys.tag(Purpose.NETWORK, f"{today}|{prefix}".encode()).hex()
+    return house.keys.tag(Purpose.NETWORK, f"{today}|{prefix}".encode()).hex()
 
 
 def _prefix(address: str) -> str:
@@ -59,7 +57,8 @@ def _prefix(address: str) -> str:
     return str(mapped) if mapped else str(int(parsed) >> 64)
 
 
-LIMITS: dict[str, _Rule] = {
+RULES: dict[str, _Rule] = {
+    "overall": _Rule(lambda settings: settings.limit_overall, lambda: EVERYBODY),
     "reports": _Rule(lambda settings: settings.limit_reports, network),
     "declared": _Rule(lambda settings: settings.limit_declared, network),
     "case": _Rule(lambda settings: settings.limit_case, network),
@@ -67,38 +66,102 @@ LIMITS: dict[str, _Rule] = {
 }
 
 
+def limited(name: str) -> Callable[[View], View]:
+    """Name the limit of a view, one of RULES."""
+
+    def mark(view: View) -> View:
+        view.__dict__["limited"] = name
+        return view
+
+    return mark
+
+
+@dataclass(frozen=True, slots=True)
+class _Limits:
+    limiter: Limiter
+    items: dict[str, list[RateLimitItem]]
+
+
 def install(app: Flask, settings: Settings) -> None:
-    """Put the named limits around their views. To be called when every view is registered."""
+    """Count every request before its view runs, after it is known who calls."""
     limiter = Limiter(
-        key_func=lambda: "everybody",
-        application_limits=[settings.limit_overall],
-        storage_uri="memory://",
-        headers_enabled=False,
+        key_func=lambda: EVERYBODY,
+        storage_uri=f"{FixedWindows.STORAGE_SCHEME[0]}://",
     )
+    # It hangs hooks of its own on every request unless it finds itself here: see the docstring.
+    app.extensions.setdefault("limiter", set()).add(limiter)
     limiter.init_app(app)
-    app.register_error_handler(RateLimitExceeded, _exceeded)
-    app.extensions["report_remove_limiter"] = limiter
-    for endpoint, view in app.view_functions.items():
-        name = getattr(view, "limited", None)
-        if name is not None:
-            rule = LIMITS[name]
-            decorate = limiter.shared_limit(rule.rate(settings), scope=name, key_func=rule.key)
-            app.view_functions[endpoint] = cast(Any, decorate(view))
+    items = {name: parse_many(rule.rate(settings)) for name, rule in RULES.items()}
+    app.extensions[NAME] = _Limits(limiter, items)
+    app.before_request(_count_request)
+
+
+def _count_request() -> None:
+    if request.endpoint is None:
+        return
+    count("overall")
+    name = getattr(app_view(request.endpoint), "limited", None)
+    if name is not None:
+        count(name)
 
 
 def count(name: str) -> None:
-    """Count this request against one more limit, known only once the body was read."""
-    limiter = cast(Limiter, current_app.extensions["report_remove_limiter"])
-    rule = LIMITS[name]
-    with limiter.shared_limit(rule.rate(context().settings), scope=name, key_func=rule.key):
-        pass
+    """Count this request against one limit. Raises Problem (429) if it is used up."""
+    limits: _Limits = current_app.extensions[NAME]
+    strategy = limits.limiter.limiter
+    key = RULES[name].key()
+    for item in limits.items[name]:
+        if not strategy.hit(item, name, key):
+            resets = strategy.get_window_stats(item, name, key).reset_time
+            wait = math.ceil(resets - context().services.house.clock.now().timestamp())
+            raise Problem("too-many-requests", headers={"Retry-After": str(max(1, wait))})
 
 
-def _exceeded(_: RateLimitExceeded) -> Response:
-    limiter = cast(Limiter, current_app.extensions["report_remove_limiter"])
-    response = answer("too-many-requests")
-    hit = limiter.current_limit
-    now = context().services.house.clock.now().timestamp()
-    wait = math.ceil(hit.reset_at - now) if hit is not None else 1
-    response.headers["Retry-After"] = str(max(1, wait))
-    return response
+class FixedWindows(Storage):
+    """Counters of this process. The stock memory storage starts a thread every 10 ms under load."""
+
+    STORAGE_SCHEME = ["report-remove-windows"]  # noqa: RUF012 - the name limits finds it by
+    SWEEP_AT = 10_000  # windows; ended ones are then forgotten
+
+    def __init__(self, uri: str | None = None, **_: Any) -> None:
+        super().__init__(uri)
+        self._lock = threading.Lock()
+        self._windows: dict[str, tuple[int, float]] = {}
+
+    @property
+    def base_exceptions(self) -> type[Exception]:
+        return ValueError
+
+    def incr(self, key: str, expiry: int, amount: int = 1) -> int:
+        now = time.time()
+        with self._lock:
+            counted, ends = self._windows.get(key, (0, 0.0))
+            if ends <= now:
+                self._make_room(now)
+                counted, ends = 0, now + expiry
+            self._windows[key] = (counted + amount, ends)
+            return counted + amount
+
+    def _make_room(self, now: float) -> None:
+        if len(self._windows) >= self.SWEEP_AT:
+            self._windows = {k: w for k, w in self._windows.items() if w[1] > now}
+
+    def get(self, key: str) -> int:
+        counted, ends = self._windows.get(key, (0, 0.0))
+        return counted if ends > time.time() else 0
+
+    def get_expiry(self, key: str) -> float:
+        return self._windows.get(key, (0, time.time()))[1]
+
+    def check(self) -> bool:
+        return True
+
+    def reset(self) -> int | None:
+        with self._lock:
+            count = len(self._windows)
+            self._windows.clear()
+        return count
+
+    def clear(self, key: str) -> None:
+        with self._lock:
+            self._windows.pop(key, None)

@@ -1,56 +1,42 @@
-"""The OpenAPI 3.1 document, the webhooks in it, and a page that shows it without any script."""
+"""The OpenAPI 3.1 document, the webhooks in it, and a page that shows it without any script.
+
+What flask-smorest knows of shapes is completed from the route map: who may call a route, and every
+problem that it may answer with. A test compares the document with what the service does.
+"""
 
 from __future__ import annotations
 
-from functools import lru_cache
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any
 
-from flask import Blueprint, Flask, Response, current_app, json, render_template
+from flask import Blueprint, Flask, Response, current_app, json
 from flask_smorest import Api
 
+from app.settings import Settings
 from app.web.access import Access, access, rule_of
+from app.web.api.shapes import HASH_KINDS
+from app.web.context import NAME as CONTEXT
 from app.web.problems import KINDS, MEDIA_TYPE
 from partners.events import EventType
 from partners.feedback import FEEDBACK_FOLLOWS
 
 VERSION = "1.0.0"
+NAME = "report_remove_openapi"
+PAGE_POLICY = (
+    "default-src 'none'; style-src 'self'; frame-ancestors 'none'; base-uri 'none'; "
+    "form-action 'none'"
+)
 
 blueprint = Blueprint("openapi", __name__)
 
-_PROBLEM = {
-    "type": "object",
-    "description": "A problem detail, RFC 9457. `code` is stable.",
-    "required": ["type", "title", "status", "code"],
-    "properties": {
-        "type": {"type": "string", "format": "uri"},
-        "title": {"type": "string"},
-        "status": {"type": "integer"},
-        "code": {"type": "string", "enum": sorted(KINDS)},
-        "reason": {"type": "string", "description": "Which check of an age proof failed."},
-        "errors": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "required": ["pointer", "detail"],
-                "properties": {"pointer": {"type": "string"}, "detail": {"type": "string"}},
-            },
-        },
-    },
-}
 
-_WEBHOOK_ABOUT = {
-    EventType.REMOVAL_REQUESTED: "Find this item and take it down. A person should look first.",
-    EventType.REMOVAL_UPDATED: "More hashes for an item that you have: read it again.",
-    EventType.REMOVAL_WITHDRAWN: "Forget this item and its hashes, then say withdrawn_done.",
-    EventType.REMOVAL_REMINDER: "The deadline of this item has passed without a decision.",
-    EventType.ENDPOINT_VERIFICATION: "Echo the challenge, to show that this endpoint is yours.",
-}
+@dataclass(frozen=True, slots=True)
+class _Documents:
+    """The same facts for machines and for people."""
 
-SECURITY: dict[Access, list[dict[str, list[str]]]] = {
-    Access.PARTNER: [{"partner_key": []}],
-    Access.CASE_KEY: [],
-    Access.PUBLIC: [],
-}
+    text: str
+    page: str
 
 
 def install(app: Flask) -> Api:
@@ -74,75 +60,216 @@ def install(app: Flask) -> Api:
 
 
 def complete(app: Flask, api: Api) -> None:
-    """Add what the route map knows: access rules, problems, webhooks."""
-    spec = api.spec
-    assert spec is not None  # noqa: S101
-    spec.components.security_scheme(
-        "partner_key", {"type": "http", "scheme": "bearer", "description": "A partner's API key."}
-    )
-    spec.components.schema("Problem", _PROBLEM)
-    spec.options["webhooks"] = {kind: _webhook(kind) for kind in EventType}
-    for rule in app.url_map.iter_rules():
-        path = _openapi_path(str(rule))
-        for method, operation in spec._paths.get(path, {}).items():  # noqa: SLF001
-            if isinstance(operation, dict):
-                _complete_operation(operation, method, rule_of(app.view_functions[rule.endpoint]))
-    app.extensions["report_remove_openapi"] = spec
-
-
-def _openapi_path(rule: str) -> str:
-    return rule.replace("<", "{").replace(">", "}")
-
-
-def _complete_operation(operation: dict[str, Any], method: str, rule: Access | None) -> None:
-    operation["security"] = SECURITY[rule or Access.PUBLIC]
-    statuses = {400, 405, 406, 429, 500, 503}
-    if method == "post":
-        statuses |= {408, 409, 413, 415, 422}
-    if rule is not Access.PUBLIC:
-        statuses |= {404}
-    if rule is Access.PARTNER:
-        statuses |= {401, 403, 409}
-    if "AgeShape" in json.dumps(operation, default=str) or _takes_age(operation):
-        statuses |= {401}
-    for status in statuses:
-        operation["responses"].setdefault(str(status), _problem(status))
-
-
-def _takes_age(operation: dict[str, Any]) -> bool:
-    return str(operation.get("summary", "")).startswith("Report photos")
-
-
-def _problem(status: int) -> dict[str, Any]:
-    codes = sorted(code for code, kind in KINDS.items() if kind.status == status)
-    return {
-        "description": "Refused: " + ", ".join(codes),
-        "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+    """Write the documents. To be called when every view is registered."""
+    assert api.spec is not None  # noqa: S101
+    settings: Settings = app.extensions[CONTEXT].settings
+    spec = api.spec.to_dict()
+    spec["servers"] = [{"url": settings.public_url}]
+    spec["paths"] |= {path: {"get": dict(_OWN_PAGES[path])} for path in _OWN_PAGES}
+    spec["webhooks"] = {kind: _webhook(kind) for kind in EventType}
+    spec["components"] = {
+        "schemas": _schemas(spec["components"]["schemas"], settings),
+        "securitySchemes": _SCHEMES,
     }
+    for rule in app.url_map.iter_rules():
+        path = str(rule).replace("<", "{").replace(">", "}")
+        for method, operation in spec["paths"].get(path, {}).items():
+            if method != "parameters":
+                _complete(operation, method, path, rule.endpoint, app.view_functions[rule.endpoint])
+    page = app.jinja_env.get_template("docs.html")
+    follows = {str(word): sorted(FEEDBACK_FOLLOWS[word]) for word in FEEDBACK_FOLLOWS}
+    app.extensions[NAME] = _Documents(
+        json.dumps(spec, indent=1), page.render(spec=spec, follows=follows, kinds=KINDS)
+    )
+
+
+# ---- routes --------------------------------------------------------------------------------------
+
+_ANYWHERE = {"request-malformed", "too-many-requests", "headers-too-large", "internal"}
+_BY_METHOD = {
+    "get": {"body-unexpected"},
+    "post": {
+        "not-json",
+        "body-too-large",
+        "content-type-unsupported",
+        "media-refused",
+        "body-invalid",
+        "transfer-unsupported",
+    },
+}
+_BY_RULE = {
+    Access.PUBLIC: set[str](),
+    Access.CASE_KEY: {"case-not-found"},
+    Access.PARTNER: {"partner-key-wrong", "partner-suspended"},
+}
+_BY_PARAMETER = {"header": {"header-invalid"}, "query": {"query-invalid"}, "path": set[str]()}
+
+_SCHEMES = {
+    "partner_key": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "A partner's API key.",
+    },
+    "age_token": {
+        "type": "http",
+        "scheme": "dpop",
+        "description": "An age token of profile jwt-age-v1 (RFC 9449). Not for declared-v1.",
+    },
+    "age_proof": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "DPoP",
+        "description": "The proof that goes with the age token, bound to this body.",
+    },
+}
+
+_HEADERS_OF = {
+    401: {"WWW-Authenticate": {"required": True, "schema": {"type": "string"}}},
+    429: {
+        "Retry-After": {
+            "required": True,
+            "description": "Seconds.",
+            "schema": {"type": "integer", "minimum": 1},
+        }
+    },
+}
+
+
+def _complete(
+    operation: dict[str, Any], method: str, path: str, endpoint: str, view: Callable[..., Any]
+) -> None:
+    rule = rule_of(view) or Access.PUBLIC
+    codes = _ANYWHERE | _BY_METHOD[method] | _BY_RULE[rule] | set(getattr(view, "refuses", ()))
+    if path.startswith("/v1/"):
+        codes.add("store-unavailable")
+    for parameter in operation.get("parameters", []):
+        codes |= _BY_PARAMETER[parameter["in"]]
+    answers = {s: r for s, r in operation["responses"].items() if s.startswith("2")}
+    operation["operationId"] = endpoint.rpartition(".")[2]
+    operation["responses"] = answers | _refusals(codes)
+    operation["security"] = _security(rule, codes)
+    operation["x-access"] = rule
+
+
+def _security(rule: Access, codes: Iterable[str]) -> list[dict[str, list[str]]]:
+    if rule is Access.PARTNER:
+        return [{"partner_key": []}]
+    return [{"age_token": [], "age_proof": []}, {}] if "age-refused" in codes else []
+
+
+def _refusals(codes: Iterable[str]) -> dict[str, dict[str, Any]]:
+    grouped: dict[int, list[str]] = {}
+    for code in sorted(codes, key=lambda code: (KINDS[code].status, code)):
+        grouped.setdefault(KINDS[code].status, []).append(code)
+    return {str(status): _refusal(status, names) for status, names in grouped.items()}
+
+
+def _refusal(status: int, codes: list[str]) -> dict[str, Any]:
+    narrowed = {"properties": {"status": {"const": status}, "code": {"enum": codes}}}
+    schema = {"allOf": [{"$ref": "#/components/schemas/Problem"}, narrowed]}
+    refusal = {
+        "description": "Refused: " + ", ".join(codes),
+        "content": {MEDIA_TYPE: {"schema": schema}},
+    }
+    return refusal | ({"headers": _HEADERS_OF[status]} if status in _HEADERS_OF else {})
+
+
+# ---- shapes --------------------------------------------------------------------------------------
+
+_PROBLEM = {
+    "type": "object",
+    "description": "A problem detail, RFC 9457. `code` is stable.",
+    "required": ["type", "title", "status", "code"],
+    "properties": {
+        "type": {"type": "string", "format": "uri", "description": "Where the code is explained."},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "code": {"type": "string", "enum": sorted(KINDS)},
+        "reason": {"type": "string", "description": "Which check of an age proof failed."},
+        "errors": {
+            "type": "array",
+            "maxItems": 20,
+            "items": {
+                "type": "object",
+                "required": ["pointer", "detail"],
+                "properties": {
+                    "pointer": {"type": "string", "description": "RFC 6901, into the body."},
+                    "detail": {"type": "string"},
+                },
+            },
+        },
+    },
+}
+
+
+def _schemas(known: dict[str, Any], settings: Settings) -> dict[str, Any]:
+    """The shapes with what a field cannot say alone: the operator's limits, and kinds of hashes."""
+    shapes = {name: shape for name, shape in known.items() if name not in _UNUSED}
+    for name in ("ItemShape", "AddedItemShape"):
+        shapes[name]["properties"]["hashes"]["maxItems"] = settings.max_hashes_per_item
+    for name in ("ReportShape", "AddShape"):
+        shapes[name]["properties"]["items"]["maxItems"] = settings.max_items_per_case
+    shapes["HashShape"]["oneOf"] = HASH_KINDS
+    return {**shapes, "Problem": _PROBLEM}
+
+
+_UNUSED = ("Error", "PaginationMetadata")  # flask-smorest's own
+
+
+# ---- webhooks ------------------------------------------------------------------------------------
+
+_WEBHOOK_ABOUT = {
+    EventType.REMOVAL_REQUESTED: "Find this item and take it down. A person should look first.",
+    EventType.REMOVAL_UPDATED: "More hashes for an item that you have: read it again.",
+    EventType.REMOVAL_WITHDRAWN: "Forget this item and its hashes, then say withdrawn_done.",
+    EventType.REMOVAL_REMINDER: "The deadline of this item has passed without a decision.",
+    EventType.ENDPOINT_VERIFICATION: "Echo the challenge, to show that this endpoint is yours.",
+}
+
+_ITEM_ID = {"item_id": {"type": "string"}}
+_ITEM = {
+    "type": "object",
+    "required": ["item_id", "item_url", "deadline", "deadline_policy"],
+    "properties": {
+        **_ITEM_ID,
+        "item_url": {"type": "string", "format": "uri", "description": "GET it with your key."},
+        "deadline": {"type": ["string", "null"], "format": "date-time"},
+        "deadline_policy": {"type": "string"},
+        "sealed": {
+            "type": "string",
+            "description": "PartnerItemShape as a nested JWS in JWE for your key, if you gave one "
+            "and the whole fits into one message.",
+            "contentMediaType": "application/jose",
+        },
+    },
+}
+_WEBHOOK_DATA = {
+    EventType.REMOVAL_WITHDRAWN: {
+        "type": "object",
+        "required": ["item_id"],
+        "properties": _ITEM_ID,
+    },
+    EventType.ENDPOINT_VERIFICATION: {"type": "object"},
+}
 
 
 def _webhook(kind: EventType) -> dict[str, Any]:
+    body = {
+        "type": "object",
+        "required": ["type", "timestamp", "data"],
+        "properties": {
+            "type": {"const": str(kind)},
+            "timestamp": {"type": "string", "format": "date-time"},
+            "data": _WEBHOOK_DATA.get(kind, _ITEM),
+        },
+    }
     return {
         "post": {
             "summary": _WEBHOOK_ABOUT[kind],
             "description": "Signed as Standard Webhooks 1.0.0. `webhook-id` is the same on every "
-            "repeat. `data.sealed` is a nested JWS in JWE for your key; without one, GET "
-            "`data.item_url` with your API key.",
-            "requestBody": {
-                "content": {
-                    "application/json": {
-                        "schema": {
-                            "type": "object",
-                            "required": ["type", "timestamp", "data"],
-                            "properties": {
-                                "type": {"const": str(kind)},
-                                "timestamp": {"type": "string", "format": "date-time"},
-                                "data": {"type": "object"},
-                            },
-                        }
-                    }
-                }
-            },
+            "repeat.",
+            "parameters": [_signed_header(name) for name in ("id", "timestamp", "signature")],
+            "requestBody": {"required": True, "content": {"application/json": {"schema": body}}},
             "responses": {
                 "2XX": {"description": "Received. What you did with it goes to the feedback route."}
             },
@@ -150,28 +277,50 @@ def _webhook(kind: EventType) -> dict[str, Any]:
     }
 
 
+def _signed_header(name: str) -> dict[str, Any]:
+    schema = {"type": "string"}
+    return {"in": "header", "name": f"webhook-{name}", "required": True, "schema": schema}
+
+
+# ---- the documents themselves --------------------------------------------------------------------
+
+_OWN_PAGES: dict[str, dict[str, Any]] = {
+    "/openapi.json": {
+        "summary": "This document",
+        "tags": ["openapi"],
+        "responses": {
+            "200": {
+                "description": "OpenAPI 3.1",
+                "content": {"application/json": {"schema": {"type": "object"}}},
+            }
+        },
+    },
+    "/docs": {
+        "summary": "This document as a page",
+        "tags": ["openapi"],
+        "responses": {
+            "200": {
+                "description": "A page",
+                "content": {"text/html": {"schema": {"type": "string"}}},
+            }
+        },
+    },
+}
+
+
 @blueprint.route("/openapi.json")
 @access(Access.PUBLIC)
 def document() -> Response:
     """The API as a document for machines."""
-    return current_app.response_class(
-        _text(current_app.extensions["report_remove_openapi"]), 200, content_type="application/json"
-    )
+    documents: _Documents = current_app.extensions[NAME]
+    return current_app.response_class(documents.text, 200, content_type="application/json")
 
 
 @blueprint.route("/docs")
 @access(Access.PUBLIC)
 def page() -> Response:
     """The API as a page for people."""
-    spec = json.loads(_text(current_app.extensions["report_remove_openapi"]))
-    html = render_template("docs.html", spec=spec, follows=FEEDBACK_FOLLOWS, kinds=KINDS)
-    response = current_app.response_class(html, 200, mimetype="text/html")
-    response.headers["Content-Security-Policy"] = (
-        "default-src 'none'; style-src 'self'; frame-ancestors 'none'; base-uri 'none'"
-    )
+    documents: _Documents = current_app.extensions[NAME]
+    response = current_app.response_class(documents.page, 200, mimetype="text/html")
+    response.headers["Content-Security-Policy"] = PAGE_POLICY
     return response
-
-
-@lru_cache(maxsize=4)
-def _text(spec: Any) -> str:
-    return json.dumps(spec.to_dict(), indent=1)

@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 from flask import Request, request
 from flask_smorest import Blueprint
-from marshmallow import EXCLUDE, RAISE, Schema, ValidationError, fields, validate
+from marshmallow import RAISE, Schema, ValidationError, fields, validate
 from webargs import core
 from webargs.flaskparser import FlaskParser
 
@@ -20,13 +20,6 @@ class Shape(Schema):
 
     class Meta:
         unknown = RAISE
-
-
-class HeaderShape(Schema):
-    """The headers a view reads; the others are none of its business."""
-
-    class Meta:
-        unknown = EXCLUDE
 
 
 class StrictParser(FlaskParser):
@@ -49,10 +42,10 @@ class StrictParser(FlaskParser):
         error: ValidationError,
         req: Request,
         schema: Schema,
-        **_: Any,  # noqa: ARG002
+        **_: Any,
     ) -> NoReturn:
         """Refuse with pointers to what is wrong and never with the value itself."""
-        tree: dict[str, Any] = error.normalized_messages()  # type: ignore[no-untyped-call]
+        tree: dict[str, Any] = error.normalized_messages()
         where, messages = next(iter(tree.items()))
         codes = {"json": "body-invalid", "headers": "header-invalid", "query": "query-invalid"}
         raise Problem(codes[where], from_messages(messages))
@@ -106,19 +99,24 @@ class Whole(fields.Integer):
         return int(value)
 
 
-class KeyHeader(HeaderShape):
-    """What makes a repeated request the same request."""
+KEY_HEADER = {
+    "in": "header",
+    "name": "Idempotency-Key",
+    "required": True,
+    "schema": {"type": "string", "pattern": "^[A-Za-z0-9_-]{16,64}$"},
+    "description": "16 to 64 of A-Z a-z 0-9 _ -, new for every new request. A repeat with the same "
+    "key and body gets the first answer.",
+}
+_KEY = re.compile(r"[A-Za-z0-9_-]{16,64}").fullmatch
 
-    idempotency_key = fields.String(
-        data_key="Idempotency-Key",
-        required=True,
-        validate=validate.Regexp(r"^[A-Za-z0-9_-]{16,64}\Z"),
-        metadata={
-            "description": "16 to 64 of A-Z a-z 0-9 _ -, new for every new request. A repeat with "
-            "the same key and body gets the first answer.",
-            "pattern": "^[A-Za-z0-9_-]{16,64}$",
-        },
-    )
+
+def idempotency_key() -> str:
+    """The Idempotency-Key of this request. Raises Problem."""
+    key = request.headers.get("Idempotency-Key", "")
+    if not _KEY(key):
+        fault = {"pointer": "/Idempotency-Key", "detail": "Does not have the documented form."}
+        raise Problem("header-invalid", [fault])
+    return key
 
 
 def text(pattern: str, **kwargs: Any) -> fields.String:

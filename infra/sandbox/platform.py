@@ -262,7 +262,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _serve(app: Flask, port: int, own: jwk.KeySet | None) -> None:
     from waitress.server import create_server
 
-    server = create_server(app, host="127.0.0.1", port=port, threads=4)
+    server: Any = create_server(app, host="127.0.0.1", port=port, threads=4)
     url = f"http://127.0.0.1:{server.effective_port}"
     jwks = own.as_dict(private=False) if own else None
     sys.stdout.write(json.dumps({"url": url, "webhook": url + WEBHOOK, "jwks": jwks}) + "\n")

@@ -154,6 +154,7 @@ def an_attempt(message: Message, **fields: Any) -> Attempt:
             "status": 204,
             "error": None,
             "response_bytes": 0,
+            "breaker": "closed",
             **fields,
         }
     )

@@ -216,9 +216,10 @@ def test_pages_of_one_partner_and_some_states(store: Store) -> None:
 def test_a_message_is_not_missed_by_a_cursor_after_a_purge(store: Store) -> None:
     case = a_case()
     notice = a_notice(case)
-    first, purged, second = a_message(), a_message(notice_id=notice.id), a_message()
-    store.commit(AddNotice(notice), AddMessage(first), AddMessage(purged))
-    _, cursor = store.messages(limit=1)
+    first, second = a_message(), a_message()
+    purged = [a_message(notice_id=notice.id) for _ in range(2)]
+    store.commit(AddNotice(notice), *map(AddMessage, [first, *purged]))
+    _, cursor = store.messages(limit=2)
     assert cursor is not None
     store.purge_case(case.id)
     _add(store, second)

@@ -46,7 +46,7 @@ from tests.contract.samples import (
 
 def test_a_report_is_read_back_as_it_was_written(store: Store) -> None:
     case = a_case(withdrawn_at=NOW, scrubbed_at=NOW + DAY, state=CaseState.SCRUBBED)
-    items = [an_item(case, 2, sealed_locations=b"\x00\xff", suspicious=True), an_item(case, 1)]
+    items = [an_item(case, 2, sealed_locations=b"\x00\xff"), an_item(case, 1)]
     entry, event, answer = an_entry(case), an_event(case, 2, 1), an_answer()
     store.commit(
         AddCase(case),

@@ -135,6 +135,8 @@ class Commotion:
         self.strangers = itertools.count(1000)
         for key in (0, 31):
             self.add(key)
+        for _ in range(900):  # so that the first room is soon full
+            self.index.add(next(self.strangers), random_hash())
 
     def add(self, key: int) -> None:
         self.index.add(key, near(self.centre, key))

@@ -23,10 +23,10 @@ TURNS = {
     _O.ROTATE_90: Image.Transpose.ROTATE_90,
     _O.ROTATE_180: Image.Transpose.ROTATE_180,
     _O.ROTATE_270: Image.Transpose.ROTATE_270,
-    _O.FLIP: Image.Transpose.FLIP_TOP_BOTTOM,
-    _O.MIRROR: Image.Transpose.FLIP_LEFT_RIGHT,
-    _O.TRANSPOSE: Image.Transpose.TRANSPOSE,
-    _O.TRANSVERSE: Image.Transpose.TRANSVERSE,
+    _O.FLIP_X: Image.Transpose.FLIP_TOP_BOTTOM,
+    _O.FLIP_Y: Image.Transpose.FLIP_LEFT_RIGHT,
+    _O.FLIP_PLUS_1: Image.Transpose.TRANSPOSE,
+    _O.FLIP_MINUS_1: Image.Transpose.TRANSVERSE,
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from hashing.reference import Pixels, hash_photo, pdq_entries
 from hashing.values import HashEntry, HashType, Md5, Pdq, Pdq512, Sha256
 
 PHOTOS = sorted((Path(__file__).parents[2] / "infra" / "sandbox" / "photos").glob("*.jpg"))
+VECTORS = Path(__file__).parents[1] / "vectors"
 PHOTO = "2d6b1af3a956c529e79ca3d2526fa834d4196c81cedd04de0a26b855fc99b724"
 
 
@@ -155,17 +157,19 @@ def test_the_original_under_another_name_shows(place: int) -> None:
 
 
 @pytest.mark.parametrize("pair", [(0, 6), (1, 5), (2, 7), (3, 4)])
-def test_one_wrong_bit_in_a_transposition_shows(pair: tuple[int, int]) -> None:
+@pytest.mark.parametrize(("wrong", "hangs"), [(0, True), (64, True), (65, False)])
+def test_transpositions_are_known_without_the_original(
+    pair: tuple[int, int], wrong: int, hangs: bool
+) -> None:
     one, other = (EIGHT[place] for place in pair)
-    assert hangs_together([one, other])
     assert isinstance(other.value, Pdq)
-    wrong = Pdq((other.value.bits ^ 1).to_bytes(32))
-    assert not hangs_together([one, replace(other, value=wrong)])
+    value = Pdq((other.value.bits ^ (1 << wrong) - 1).to_bytes(32))
+    assert hangs_together([one, replace(other, value=value)]) is hangs
 
 
 def test_edits_and_profiles_are_groups_of_their_own() -> None:
-    cropped = [replace(entry, variant=f"crop-5+{entry.variant}") for entry in EIGHT[1:]]
-    edit = replace(EIGHT[0], variant="crop-5")
+    cropped = [replace(entry, variant=f"tilt+2.5.{entry.variant}") for entry in EIGHT[1:]]
+    edit = replace(EIGHT[0], variant="tilt+2.5")
     other = hash_photo(PHOTOS[1]).entries[:8]
     assert hangs_together([*other, edit, *cropped])
     assert not hangs_together([*other, replace(edit, value=other[0].value), *cropped])
@@ -177,5 +181,15 @@ def test_edits_and_profiles_are_groups_of_their_own() -> None:
 
 def test_what_says_nothing_of_orientation_hangs_together() -> None:
     assert hangs_together([])
-    assert hangs_together([pdq(PHOTO), pdq(ONES, variant="crop-5"), digest(Md5(b"a" * 16))])
-    assert hangs_together([pdq(PHOTO, variant="mirror"), pdq(ONES, variant="flip")])
+    assert hangs_together([pdq(PHOTO), pdq(ONES, variant="crop-5-5-5-5"), digest(Md5(b"a" * 16))])
+    assert hangs_together([pdq(PHOTO, variant="flipx"), pdq(ONES, variant="flipy")])
+
+
+def test_sets_made_on_the_device_hang_together() -> None:
+    """Orientations as hashing/device/variants.js made them, each from a small copy of its own."""
+    vectors = json.loads((VECTORS / "variants.json").read_text())["vectors"]
+    sets = [
+        [pdq(variant["hex"], variant["quality"], variant["name"]) for variant in one["variants"]]
+        for one in vectors
+    ]
+    assert all(map(hangs_together, sets))

@@ -156,7 +156,7 @@ def test_a_variant_name_outside_the_pattern_is_refused(variant: str) -> None:
     assert caught.value.code == "hash-entry-invalid"
 
 
-@pytest.mark.parametrize("variant", ["a", "9", "a" * 40, "crop-5.5+rotate-90"])
+@pytest.mark.parametrize("variant", ["a", "9", "a" * 40, "crop-5.5-4-0-0.rotate90"])
 def test_a_variant_name_within_the_pattern_is_taken(variant: str) -> None:
     assert HashEntry(HashType.PDQ, Pdq.parse(HEX), 100, variant).variant == variant
 
@@ -171,9 +171,9 @@ def entry(hash_type: HashType, variant: str = "original") -> HashEntry:
     [
         ([entry(HashType.PDQ)], 0),
         ([entry(HashType.MD5), entry(HashType.SHA256), entry(HashType.PDQ)], 2),
-        ([entry(HashType.PDQ, "mirror"), entry(HashType.MD5), entry(HashType.SHA256)], 2),
+        ([entry(HashType.PDQ, "flipy"), entry(HashType.MD5), entry(HashType.SHA256)], 2),
         ([entry(HashType.PDQ_512), entry(HashType.MD5)], 1),
-        ([entry(HashType.PDQ_512), entry(HashType.PDQ, "mirror")], 0),
+        ([entry(HashType.PDQ_512), entry(HashType.PDQ, "flipy")], 0),
         ([entry(HashType.SHA256, "second"), entry(HashType.SHA256)], 0),
     ],
 )

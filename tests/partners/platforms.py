@@ -204,7 +204,7 @@ class Platform:
 
     def _serve(self, plain: socket.socket) -> None:
         connection: socket.socket = plain
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, ValueError):
             if self._context is not None:
                 connection = self._context.wrap_socket(plain, server_side=True)
             with self._lock:
@@ -229,11 +229,11 @@ def _server_context(certificate: Path) -> ssl.SSLContext:
 
 def _read(reader: object) -> Received | None:
     readline: Callable[[], bytes] = reader.readline  # type: ignore[attr-defined]
-    first = readline().decode().split()
+    first = readline().decode("latin-1").split()
     if len(first) != 3:
         return None
     headers: dict[str, str] = {}
-    while line := readline().decode().strip():
+    while line := readline().decode("latin-1").strip():
         name, _, value = line.partition(":")
         headers[name.lower()] = value.strip()
     body = reader.read(int(headers.get("content-length", "0")))  # type: ignore[attr-defined]

@@ -19,8 +19,10 @@ from app.adapters.age.private_token import TokenKey
 from app.domain.age import AgeBasis
 
 FORMAT = 1
+MOST_ISSUERS = 100
 MOST_KEYS = 2  # the one in use and the one before or after it
 _BASES = {str(basis): basis for basis in AgeBasis if basis is not AgeBasis.DECLARED}
+_EVER = (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
 _VISIBLE = re.compile(r"[\x21-\x7e]{1,255}")
 
 
@@ -127,10 +129,8 @@ def parse(text: str) -> Issuers:
     top = _Table("file", _toml(text), problems)
     if top.take("format") != FORMAT:
         problems.append(f"file: format must be {FORMAT}")
-    entries = [_issuer(entry) for entry in top.tables("issuer")]
+    entries = [_issuer(entry) for entry in top.tables("issuer", MOST_ISSUERS)]
     top.close()
-    if not entries:
-        problems.append("file: names no issuer")
     signers = [entry for entry in entries if isinstance(entry, Issuer)]
     blind = [entry for entry in entries if isinstance(entry, BlindIssuer)]
     problems.extend(_repetitions(signers, blind))
@@ -172,18 +172,18 @@ class _Table:
         self.problem(f"{name} must be one of {', '.join(choices)}")
         return ""
 
-    def moment(self, name: str) -> datetime:
+    def moment(self, name: str, otherwise: datetime) -> datetime:
         value = self.take(name)
         with suppress(OverflowError):  # the first and last hours of the calendar
             if isinstance(value, datetime) and value.tzinfo:
                 return value.astimezone(UTC)
         self.problem(f"{name} must be a date and time with its offset")
-        return datetime.max.replace(tzinfo=UTC)
+        return otherwise
 
-    def tables(self, name: str) -> list[_Table]:
+    def tables(self, name: str, most: int) -> list[_Table]:
         value = self.take(name)
-        if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
-            self.problem(f"{name} must be a list of tables")
+        if not _is_tables(value) or not 1 <= len(value) <= most:
+            self.problem(f"must have a list of 1 to {most} tables named {name}")
             return []
         place = "" if self.where == "file" else f"{self.where}, "
         return [
@@ -199,6 +199,10 @@ class _Table:
         if self._members:
             # A name may hold anything, a pasted secret too: only its place is told.
             self.problem(f"has {len(self._members)} members that the format does not know")
+
+
+def _is_tables(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(entry, dict) for entry in value)
 
 
 def _toml(text: str) -> dict[str, Any]:
@@ -227,23 +231,18 @@ def _trust(entry: _Table) -> Trust:
     basis = entry.choice("basis", tuple(_BASES))
     trust = Trust(
         _BASES.get(basis, AgeBasis.DECLARED),
-        entry.moment("valid_from_at"),
-        entry.moment("valid_until_at"),
+        entry.moment("valid_from_at", _EVER[0]),
+        entry.moment("valid_until_at", _EVER[1]),
     )
-    if trust.valid_from_at > trust.valid_until_at:
+    if trust.valid_from_at >= trust.valid_until_at:
         entry.problem("valid_from_at must come before valid_until_at")
     return trust
 
 
-def _key_tables(entry: _Table) -> list[_Table]:
-    tables = entry.tables("keys")
-    if not 1 <= len(tables) <= MOST_KEYS:
-        entry.problem(f"must have 1 to {MOST_KEYS} keys")
-    return tables
-
-
 def _signing_keys(entry: _Table, alg: str) -> Mapping[str, PublicKey]:
-    keys = [(table.text("kid"), _signing_key(table, alg)) for table in _key_tables(entry)]
+    keys = [
+        (table.text("kid"), _signing_key(table, alg)) for table in entry.tables("keys", MOST_KEYS)
+    ]
     if len({kid for kid, _ in keys}) < len(keys):
         entry.problem("two keys have one kid")
     return MappingProxyType({kid: key for kid, key in keys if key})
@@ -269,7 +268,7 @@ def _signing_key(table: _Table, alg: str) -> PublicKey | None:
 
 
 def _blind_keys(entry: _Table) -> tuple[TokenKey, ...]:
-    keys = [_blind_key(table) for table in _key_tables(entry)]
+    keys = [_blind_key(table) for table in entry.tables("keys", MOST_KEYS)]
     return tuple(key for key in keys if key)
 
 

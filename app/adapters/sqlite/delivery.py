@@ -29,7 +29,7 @@ _FINISH = Insert(
     ") AS new WHERE messages.id = new.column1 AND messages.claim = new.column2"
     " RETURNING messages.id",
 )
-_ADD_ATTEMPT = Insert(f"INSERT OR REPLACE INTO attempts ({ATTEMPT_COLUMNS}) VALUES", 7, "")
+_ADD_ATTEMPT = Insert(f"INSERT OR REPLACE INTO attempts ({ATTEMPT_COLUMNS}) VALUES", 8, "")
 _START_CLOCK = Insert(
     "UPDATE notices SET delivered_at = new.column2, deadline_at = new.column3,"
     " version = version + 1 FROM (VALUES",

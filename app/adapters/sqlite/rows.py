@@ -106,13 +106,12 @@ def item_row(item: Item) -> Row:
         item.duplicate_tag,
         item.sealed_hashes,
         item.sealed_locations,
-        int(item.suspicious),
     )
 
 
 def item_of(row: Any) -> Item:
     """The item of a row."""
-    case_id, number, kind, platforms, added, tag, hashes, locations, suspicious = row
+    case_id, number, kind, platforms, added, tag, hashes, locations = row
     return Item(
         case_id=case_id,
         number=number,
@@ -122,7 +121,6 @@ def item_of(row: Any) -> Item:
         duplicate_tag=tag,
         sealed_hashes=hashes,
         sealed_locations=locations,
-        suspicious=bool(suspicious),
     )
 
 
@@ -159,14 +157,14 @@ def audit_of(row: Any) -> AuditEntry:
 def event_row(event: Event) -> Row:
     """One row of `events`, without its `seq`."""
     items = " ".join(map(str, event.items))
-    return (event.id, str(event.type), event.case_id, items, micros(event.at))
+    return (event.id, str(event.type), event.case_id, items, micros(event.at), event.partner_id)
 
 
 def event_of(row: Any) -> Event:
     """The event of a row, without its `seq`."""
-    id_, type_, case_id, items, at = row
+    id_, type_, case_id, items, at, partner_id = row
     numbers = tuple(int(number) for number in items.split())
-    return Event(id_, EventType(type_), case_id, numbers, moment(at))
+    return Event(id_, EventType(type_), case_id, numbers, moment(at), partner_id)
 
 
 def notice_row(notice: Notice) -> Row:
@@ -264,6 +262,7 @@ def attempt_row(attempt: Attempt) -> Row:
         attempt.status,
         attempt.error,
         attempt.response_bytes,
+        attempt.breaker,
     )
 
 
@@ -313,6 +312,8 @@ def _endpoint_document(endpoint: Endpoint) -> dict[str, object]:
         "scheme": endpoint.scheme,
         "keys": [_sealed_key_document(key) for key in endpoint.keys],
         "status": endpoint.status,
+        "event_types": endpoint.event_types,
+        "rate_per_minute": endpoint.rate_per_minute,
     }
 
 
@@ -323,6 +324,8 @@ def _endpoint_of(document: Any) -> Endpoint:
         scheme=SigningScheme(document["scheme"]),
         keys=tuple(_sealed_key_of(key) for key in document["keys"]),
         status=EndpointStatus(document["status"]),
+        event_types=tuple(document["event_types"]),
+        rate_per_minute=document["rate_per_minute"],
     )
 
 

@@ -29,7 +29,6 @@ CREATE INDEX cases_to_sweep ON cases (sweep_at);
 CREATE TABLE items (
     case_id TEXT NOT NULL, number INTEGER NOT NULL, kind TEXT NOT NULL, platforms TEXT NOT NULL,
     added_at INTEGER NOT NULL, duplicate_tag BLOB, sealed_hashes BLOB, sealed_locations BLOB,
-    suspicious INTEGER NOT NULL,
     UNIQUE (case_id, number)
 );
 CREATE INDEX items_by_duplicate ON items (duplicate_tag)
@@ -53,7 +52,7 @@ CREATE INDEX audit_by_time ON audit (at);
 
 CREATE TABLE events (
     seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, type TEXT NOT NULL, case_id TEXT NOT NULL,
-    items TEXT NOT NULL, at INTEGER NOT NULL
+    items TEXT NOT NULL, at INTEGER NOT NULL, partner_id TEXT
 );
 
 CREATE TABLE notices (
@@ -80,6 +79,7 @@ CREATE INDEX messages_by_notice ON messages (notice_id) WHERE notice_id IS NOT N
 CREATE TABLE attempts (
     message_id TEXT NOT NULL, number INTEGER NOT NULL, started_at INTEGER NOT NULL,
     duration_ms INTEGER NOT NULL, status INTEGER, error TEXT, response_bytes INTEGER NOT NULL,
+    breaker TEXT,
     PRIMARY KEY (message_id, number)
 ) WITHOUT ROWID;
 CREATE INDEX attempts_by_time ON attempts (started_at);

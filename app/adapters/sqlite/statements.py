@@ -33,6 +33,7 @@ from app.ports import (
     AddNotice,
     Change,
     CloseEvent,
+    News,
     PutItem,
     Remember,
     SaveCase,
@@ -49,11 +50,10 @@ CASE_COLUMNS = (
     " scrubbed_at, audit_head, version"
 )
 ITEM_COLUMNS = (
-    "case_id, number, kind, platforms, added_at, duplicate_tag, sealed_hashes, sealed_locations,"
-    " suspicious"
+    "case_id, number, kind, platforms, added_at, duplicate_tag, sealed_hashes, sealed_locations"
 )
 AUDIT_COLUMNS = "case_id, number, at, actor, action, reason, digest"
-EVENT_COLUMNS = "id, type, case_id, items, at"
+EVENT_COLUMNS = "id, type, case_id, items, at, partner_id"
 NOTICE_COLUMNS = (
     "id, partner_id, case_id, item_number, created_at, word, word_at, reason_code, automated,"
     " redress_url, delivered_at, deadline_at, late_at, withdrawn_at, version"
@@ -62,7 +62,9 @@ MESSAGE_COLUMNS = (
     "id, event_type, event_at, partner_id, endpoint_id, notice_id, created_at, state, due_at,"
     " attempts, claim, deadline"
 )
-ATTEMPT_COLUMNS = "message_id, number, started_at, duration_ms, status, error, response_bytes"
+ATTEMPT_COLUMNS = (
+    "message_id, number, started_at, duration_ms, status, error, response_bytes, breaker"
+)
 PARTNER_COLUMNS = "id, version, created_at, document"
 
 
@@ -143,7 +145,8 @@ _SAVE_PARTNER = _update("partners", PARTNER_COLUMNS, "version")
 Statement = Insert | Update
 Step = tuple[Statement, Row]
 
-ANNOUNCED = frozenset({_ADD_EVENT, _ADD_MESSAGE})  # the delivery worker waits for these
+# What a worker waits for.
+NEWS = {_ADD_EVENT: News.EVENTS, _ADD_MESSAGE: News.MESSAGES, _SAVE_MESSAGE: News.MESSAGES}
 INSERTS = frozenset(
     {
         _ADD_CASE,

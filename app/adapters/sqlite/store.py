@@ -28,7 +28,7 @@ from app.adapters.sqlite.writer import Unit, Work, Writer
 from app.domain.audit import AuditEntry
 from app.domain.case import Case, Item
 from app.domain.errors import StoreUnavailable
-from app.ports import Change, Remembered
+from app.ports import Change, News, Remembered
 from partners.events import Event
 from partners.model import (
     Attempt,
@@ -55,7 +55,7 @@ _MESSAGE = f"SELECT {sql.MESSAGE_COLUMNS} FROM messages"
 class SqliteStore:
     """`app.ports.Store` on one file, shared by any number of threads and a few processes.
 
-    `announce` is called after a commit that holds an event or a message, on the writing thread:
+    `announce` is called after a commit that leaves work for a worker, on the writing thread:
     it must only ring a bell. `lock_timeout` (seconds) is how long another process may hold the
     file before StoreUnavailable. Raises StoreUnavailable if the file cannot be opened.
     """
@@ -63,7 +63,7 @@ class SqliteStore:
     def __init__(
         self,
         path: Path,
-        announce: Callable[[], None] = lambda: None,
+        announce: Callable[[News], None] = lambda _: None,
         lock_timeout: float = 10.0,
     ) -> None:
         self._path = path
@@ -74,6 +74,8 @@ class SqliteStore:
         try:
             create_file(path)
             connection = open_writer(path, lock_timeout)
+        except OSError as error:
+            raise StoreUnavailable(f"cannot make the database: {error.strerror}") from error
         except sqlite3.Error as error:
             raise in_domain_words(error) from error
         self._writer = Writer(connection, lock_timeout, announce)

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from itertools import chain
 from queue import SimpleQueue
 from typing import Any
 
 from app.adapters.sqlite.connections import begin, in_domain_words
-from app.adapters.sqlite.statements import ANNOUNCED, INSERTS, Step, run_in_order, run_sorted
+from app.adapters.sqlite.statements import INSERTS, NEWS, Step, run_in_order, run_sorted
 from app.domain.errors import StoreUnavailable
+from app.ports import News
 
 _MOST_IN_ONE_COMMIT = 256
 
@@ -24,11 +25,11 @@ _MOST_IN_ONE_COMMIT = 256
 class Work:
     """Something to be done inside a commit, and the lock its caller waits at."""
 
-    __slots__ = ("_done", "act", "announces", "error", "result")
+    __slots__ = ("_done", "act", "error", "news", "result")
 
-    def __init__(self, act: Callable[[sqlite3.Connection], Any], announces: bool = False) -> None:
+    def __init__(self, act: Callable[[sqlite3.Connection], Any], news: Iterable[News] = ()) -> None:
         self.act = act
-        self.announces = announces
+        self.news = news
         self.result: Any = None
         self.error: BaseException | None = None
         self._done = threading.Lock()
@@ -53,7 +54,7 @@ class Unit(Work):
 
     def __init__(self, steps: Sequence[Step]) -> None:
         statements = {statement for statement, _ in steps}
-        super().__init__(self._run, announces=not ANNOUNCED.isdisjoint(statements))
+        super().__init__(self._run, {NEWS[s] for s in statements if s in NEWS})
         self.steps = steps
         self.mergeable = INSERTS.issuperset(statements)
 
@@ -64,11 +65,11 @@ class Unit(Work):
 class Writer:
     """The writing thread of one database file.
 
-    `announce` is called on that thread after a commit that holds an event or a message.
+    `announce` is called on that thread after a commit that leaves something for a worker.
     """
 
     def __init__(
-        self, connection: sqlite3.Connection, lock_timeout: float, announce: Callable[[], None]
+        self, connection: sqlite3.Connection, lock_timeout: float, announce: Callable[[News], None]
     ) -> None:
         self.commits = 0
         self._connection = connection
@@ -125,9 +126,9 @@ class Writer:
             self._give_up(group, error)
         for work in group:
             work.answer()
-        if any(work.announces and work.error is None for work in group):
+        for news in {news for work in group if work.error is None for news in work.news}:
             with suppress(Exception):  # a listener's trouble is not the writer's
-                self._announce()
+                self._announce(news)
 
     def _do_all(self, group: list[Work]) -> None:
         mergeable = [work for work in group if isinstance(work, Unit) and work.mergeable]

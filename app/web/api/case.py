@@ -10,11 +10,12 @@ from flask import Response
 from app.services.answers import RequestKey
 from app.services.open_case import CaseView
 from app.web.access import Access, access
-from app.web.api.reports import received
+from app.web.api.reports import INTAKE, received
 from app.web.api.shapes import AddShape, CaseKeyShape, CaseShape, ReceivedShape
 from app.web.context import services
 from app.web.limits import limited
-from app.web.shapes import KeyHeader, StrictBlueprint, body_bytes
+from app.web.problems import refuses
+from app.web.shapes import KEY_HEADER, StrictBlueprint, body_bytes, idempotency_key
 
 blueprint = StrictBlueprint("case", __name__, description="The way back to a case")
 
@@ -32,19 +33,21 @@ def open_case(body: dict[str, Any]) -> CaseView:
 @blueprint.route("/v1/case/items", methods=["POST"])
 @access(Access.CASE_KEY)
 @limited("case")
+@refuses(*INTAKE, "case-withdrawn")
 @blueprint.arguments(AddShape())
-@blueprint.arguments(KeyHeader(), location="headers")
+@blueprint.doc(parameters=[KEY_HEADER])
 @blueprint.response(201, ReceivedShape, description="Received. Open the case to see outcomes.")
-def add_items(body: dict[str, Any], headers: dict[str, str]) -> Response:
+def add_items(body: dict[str, Any]) -> Response:
     """Add photos or videos to a case"""
     digest = hashlib.sha256(body_bytes()).digest()
-    request = RequestKey(headers["idempotency_key"], "/v1/case/items", digest)
+    request = RequestKey(idempotency_key(), "/v1/case/items", digest)
     return received(services().add_to_case(body["case_key"], body["items"], request))
 
 
 @blueprint.route("/v1/case/withdraw", methods=["POST"])
 @access(Access.CASE_KEY)
 @limited("case")
+@refuses("contested")
 @blueprint.arguments(CaseKeyShape())
 @blueprint.response(200, CaseShape)
 def withdraw(body: dict[str, Any]) -> CaseView:

@@ -13,12 +13,22 @@ from app.web.access import Access, access
 from app.web.api.shapes import ChallengeShape, PlatformsShape, ReceivedShape, ReportShape
 from app.web.context import context, services, settings
 from app.web.limits import count, limited
-from app.web.shapes import KeyHeader, StrictBlueprint, body_bytes
+from app.web.problems import refuses
+from app.web.shapes import KEY_HEADER, StrictBlueprint, body_bytes, idempotency_key
 from partners.model import PartnerStatus
 from partners.ports import Purpose
 
 ROUNDS = 600_000
 REPORTS = "/v1/reports"
+INTAKE = (
+    "report-invalid",
+    "too-much",
+    "hash-unusable",
+    "platform-unknown",
+    "location-refused",
+    "idempotency-key-reused",
+    "contested",
+)
 
 blueprint = StrictBlueprint("reports", __name__, description="Reporting a photo or video")
 
@@ -64,10 +74,16 @@ def age_challenge() -> dict[str, Any]:
 @blueprint.route(REPORTS, methods=["POST"])
 @access(Access.PUBLIC)
 @limited("reports")
+@refuses(
+    *INTAKE,
+    "age-refused",
+    "age-token-spent",
+    "case-key-taken",
+)
 @blueprint.arguments(ReportShape())
-@blueprint.arguments(KeyHeader(), location="headers")
+@blueprint.doc(parameters=[KEY_HEADER])
 @blueprint.response(201, ReceivedShape, description="Received. Open the case to see outcomes.")
-def submit(body: dict[str, Any], headers: dict[str, str]) -> Response:
+def submit(body: dict[str, Any]) -> Response:
     """Report photos or videos"""
     if body["age"]["profile"] == "declared-v1":
         count("declared")
@@ -77,7 +93,7 @@ def submit(body: dict[str, Any], headers: dict[str, str]) -> Response:
         body["case_key"],
         body["items"],
         presentation,
-        RequestKey(headers["idempotency_key"], REPORTS, digest),
+        RequestKey(idempotency_key(), REPORTS, digest),
     )
     context().metrics.reports.labels(presentation.profile).inc()
     return received(answer)

@@ -13,6 +13,7 @@ from app.domain.outcome import Outcome
 from app.domain.report import ItemDraft
 from app.web.shapes import Hex, Shape, Strict, Whole, text
 from hashing.errors import HashError
+from hashing.quality import MIN_QUALITY
 from hashing.values import ITEM_TYPES, HashEntry, HashType, parse_hash
 from partners.model import PartnerId
 
@@ -42,6 +43,31 @@ class HashShape(Shape):
         load_default="original",
         metadata={"description": "Which transformed copy was hashed; the photo itself if absent."},
     )
+
+
+# What HashShape cannot say field by field, for the API's document.
+HASH_KINDS = [
+    {
+        "title": "Perceptual hash",
+        "properties": {
+            "type": {"enum": [str(HashType.PDQ), str(HashType.PDQ_512)]},
+            "value": {"pattern": "^[0-9a-f]{64}$"},
+            "quality": {"minimum": MIN_QUALITY},
+        },
+        "required": ["quality"],
+    },
+    *(
+        {
+            "title": f"{kind} of the file",
+            "properties": {
+                "type": {"const": str(kind)},
+                "value": {"pattern": f"^[0-9a-f]{{{2 * ITEM_TYPES[kind].size}}}$"},
+            },
+            "not": {"required": ["quality"]},
+        }
+        for kind in (HashType.SHA256, HashType.MD5)
+    ),
+]
 
 
 class Hashes(fields.List[Any]):

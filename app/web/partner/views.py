@@ -10,6 +10,7 @@ from app.web.access import Access, access, calling_partner
 from app.web.context import services
 from app.web.limits import limited
 from app.web.partner.shapes import (
+    ITEM_ID,
     AcknowledgedShape,
     AcknowledgeShape,
     FeedbackShape,
@@ -20,24 +21,35 @@ from app.web.partner.shapes import (
     PartnerItemShape,
     RotateShape,
 )
+from app.web.problems import refuses
 from app.web.shapes import StrictBlueprint
 from partners.model import Feedback, Message, MessageId, NoticeId, Word
 
 blueprint = StrictBlueprint("partner", __name__, description="For participating platforms")
 
+ITEM = {
+    "in": "path",
+    "name": "item_id",
+    "required": True,
+    "schema": {"type": "string", "pattern": f"^{ITEM_ID}$"},
+    "description": "Your name for the item, as it came with a message.",
+}
 
-@blueprint.route("/v1/partner/items/<item_id>")
+
+@blueprint.route("/v1/partner/items/<item_id>", parameters=[ITEM])
 @access(Access.PARTNER)
 @limited("partner")
+@refuses("partner-unknown")
 @blueprint.response(200, PartnerItemShape)
 def item(item_id: str) -> Mapping[str, object]:
     """Read an item: its hashes and everything needed to act"""
     return services().build_payload.fetch(calling_partner(), NoticeId(item_id))
 
 
-@blueprint.route("/v1/partner/items/<item_id>/feedback", methods=["POST"])
+@blueprint.route("/v1/partner/items/<item_id>/feedback", methods=["POST"], parameters=[ITEM])
 @access(Access.PARTNER)
 @limited("partner")
+@refuses("partner-unknown", "feedback-out-of-order", "contested")
 @blueprint.arguments(FeedbackShape())
 @blueprint.response(200, FeedbackStoredShape)
 def feedback(body: dict[str, Any], item_id: str) -> dict[str, str]:
@@ -67,6 +79,7 @@ def messages(page: dict[str, Any]) -> dict[str, object]:
 @blueprint.route("/v1/partner/messages/acknowledge", methods=["POST"])
 @access(Access.PARTNER)
 @limited("partner")
+@refuses("partner-unknown", "contested")
 @blueprint.arguments(AcknowledgeShape())
 @blueprint.response(200, AcknowledgedShape)
 def acknowledge(body: dict[str, Any]) -> dict[str, int]:
@@ -78,14 +91,15 @@ def acknowledge(body: dict[str, Any]) -> dict[str, int]:
 @blueprint.route("/v1/partner/secret/rotate", methods=["POST"])
 @access(Access.PARTNER)
 @limited("partner")
+@refuses("contested")
 @blueprint.arguments(RotateShape())
 @blueprint.response(200, NewSecretsShape)
 def rotate(body: dict[str, Any]) -> dict[str, object]:
     """Replace your API key, or the keys your webhooks are signed with"""
     overlap = timedelta(hours=body["overlap_hours"])
     manage = services().manage_partners
-    turn = manage.rotate_api_key if body["secret"] == "api_key" else manage.rotate_signing_keys
-    return {"secrets": turn(calling_partner().id, overlap)}
+    turns = {"api_key": manage.rotate_api_key, "signing_key": manage.rotate_signing_keys}
+    return {"secrets": turns[body["secret"]](calling_partner().id, overlap)}
 
 
 def _message(message: Message) -> dict[str, object]:

@@ -1,0 +1,199 @@
+"""An event becomes one message per item and endpoint, however often it is begun."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from app.domain.errors import Contested, StoreUnavailable
+from app.services.expand_event import CHUNK, ExpandEvent, ExpandEvents
+from app.services.scrub_case import ScrubCase
+from partners.events import EventType
+from partners.model import MessageState, Word
+from tests.app.services.world import HOUR, World, a_photo, a_request
+
+MANY = 60
+
+
+class _Failing:
+    """A store whose commits fail from the given one on, as in a process that dies there."""
+
+    def __init__(self, world: World, good: int, error: Exception) -> None:
+        self._store, self._error = world.house.store, error
+        self.good = good
+        self.sizes: list[int] = []
+
+    def commit(self, *changes: Any) -> None:
+        if not self.good:
+            raise self._error
+        self.good -= 1
+        self.sizes.append(len(changes))
+        self._store.commit(*changes)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+
+def _expanding(world: World, store: Any) -> ExpandEvents:
+    house = replace(world.house, store=store)
+    return ExpandEvents(house, ExpandEvent(house, world.services.policies, ScrubCase(house)))
+
+
+def _many(world: World) -> bytes:
+    """A report of five photos to sixty platforms: 600 rows."""
+    for number in range(MANY):
+        world.platform(f"Platform {number}")
+    return world.report(*(a_photo() for _ in range(5)))
+
+
+def _contents(world: World) -> tuple[Counter[tuple[str, str]], int, int]:
+    told: Counter[tuple[str, str]] = Counter(
+        (m.partner_id, m.notice_id or "") for m in world.messages()
+    )
+    return told, world.count("notices"), world.count("events")
+
+
+def test_many_platforms_and_items_are_all_told_in_commits_of_at_most_a_hundred(
+    world: World,
+) -> None:
+    key = _many(world)
+    store = _Failing(world, 1000, StoreUnavailable())
+    assert _expanding(world, store)() == 1
+    told, notices, events = _contents(world)
+    assert (len(told), set(told.values()), notices, events) == (MANY * 5, {1}, MANY * 5, 0)
+    assert max(store.sizes) <= 100
+    assert len(store.sizes) == 2 * MANY * 5 // CHUNK + 1
+    assert [len(names) for names in world.outcomes(key)] == [MANY] * 5
+
+
+@pytest.mark.parametrize("good", range(7))
+def test_died_between_two_commits_it_is_done_again_and_nothing_is_there_twice(
+    world: World, good: int
+) -> None:
+    _many(world)
+    with pytest.raises(StoreUnavailable):
+        _expanding(world, _Failing(world, good, StoreUnavailable()))()
+    assert world.count("events") == 1
+    before = {message.id for message in world.messages()}
+    world.clock.forward(HOUR)
+    world.expand()
+    told, notices, events = _contents(world)
+    assert (len(told), set(told.values()), notices, events) == (MANY * 5, {1}, MANY * 5, 0)
+    assert before <= {message.id for message in world.messages()}
+
+
+def test_expanding_the_same_event_again_makes_the_same_rows(world: World) -> None:
+    world.platform("One")
+    world.platform("Other", None)
+    world.report(a_photo(), a_photo())
+    (event,) = world.house.store.open_events(10)
+    world.expand()
+    before = (world.messages(), world.count("notices"))
+    expand = world.services.expand_events.expand
+    world.clock.forward(HOUR)
+    expand(event)
+    assert (world.messages(), world.count("notices")) == before
+
+
+def test_a_message_that_was_delivered_meanwhile_stays_delivered(world: World) -> None:
+    world.platform()
+    key = world.report()
+    (event,) = world.house.store.open_events(10)
+    world.expand()
+    world.deliver()
+    before = world.notices(key)
+    world.services.expand_events.expand(event)
+    assert [message.state for message in world.messages()] == [MessageState.DELIVERED]
+    assert world.notices(key) == before
+
+
+def test_only_the_chosen_platforms_are_told(world: World) -> None:
+    one, _ = world.platform("One"), world.platform("Other")
+    key = world.report(a_photo(one.id))
+    world.expand()
+    assert [notice.partner_id for notice in world.notices(key)] == [one.id]
+    assert [message.partner_id for message in world.messages()] == [one.id]
+    assert world.outcomes(key) == [{"One": "sent"}]
+
+
+def test_each_platform_knows_an_item_by_a_name_of_its_own(world: World) -> None:
+    world.platform("One")
+    world.platform("Other")
+    same = a_photo()
+    for key in (world.report(same), world.report(same)):
+        world.expand()
+        assert len({notice.id for notice in world.notices(key)}) == 2
+    assert len({message.notice_id for message in world.messages()}) == 4
+    assert not any(m.notice_id and "case" in m.notice_id for m in world.messages())
+
+
+def test_a_platform_that_joined_after_the_report_was_expanded_is_not_told(world: World) -> None:
+    world.platform("One")
+    key = world.report()
+    world.expand()
+    world.platform("Late")
+    world.expand()
+    assert len(world.notices(key)) == 1
+
+
+def test_a_suspended_platform_is_not_told(world: World) -> None:
+    one, other = world.platform("One"), world.platform("Other")
+    world.services.manage_partners.suspend(other.id)
+    key = world.report()
+    world.expand()
+    assert [notice.partner_id for notice in world.notices(key)] == [one.id]
+
+
+def test_an_answer_in_between_is_not_lost_to_a_withdrawal(world: World) -> None:
+    """The notices were loaded, then a platform answered: load again and do it again."""
+    partner, key = world.platform(), world.report()
+    world.expand()
+    world.services.withdraw_case(key)
+
+    class _Between(_Failing):
+        """Lets the platform answer just before the first commit."""
+
+        def commit(self, *changes: Any) -> None:
+            if not self.sizes:
+                self.sizes.append(0)
+                world.say(partner, key, Word.REMOVED)
+            self._store.commit(*changes)
+
+    store = _Between(world, 1, Contested())
+    assert _expanding(world, store)() == 1
+    notice = world.notice(key, partner)
+    assert (notice.feedback.word, notice.version) == (Word.REMOVED, 3)
+    assert notice.withdrawn_at is not None
+    assert world.count("events") == 0
+
+
+def test_an_event_that_stays_contested_is_tried_again_in_the_next_round(world: World) -> None:
+    world.platform()
+    key = world.report()
+    store = _Failing(world, 0, Contested())
+    _expanding(world, store)()
+    assert world.count("events") == 1
+    world.expand()
+    assert len(world.notices(key)) == 1
+
+
+def test_events_are_expanded_in_the_order_they_happened(world: World) -> None:
+    world.platform()
+    key = world.report()
+    world.services.withdraw_case(world.report())
+    world.services.add_to_case(key, [a_photo()], a_request())
+    world.expand()
+    kinds = [message.event_type for message in world.messages()]
+    assert kinds == [EventType.REMOVAL_REQUESTED, EventType.REMOVAL_REQUESTED]
+
+
+def test_a_purged_cases_event_leaves_the_outbox(world: World) -> None:
+    world.platform()
+    key = world.report()
+    (event,) = world.house.store.open_events(10)
+    world.house.store.purge_case(world.case(key).id)
+    assert world.services.expand_events.expand(event) == 0
+    assert world.messages() == []

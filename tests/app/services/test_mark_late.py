@@ -1,0 +1,196 @@
+"""A deadline that passed is seen, told to that platform alone, and shown."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from app.domain.errors import Contested
+from app.services.mark_late import MarkLate
+from partners.events import EventType
+from partners.model import Word
+from tests.app.services.world import HOUR, World, a_photo
+
+ALLOWED = 48 * HOUR
+
+
+def test_the_clock_starts_with_delivery_and_not_with_the_report(world: World) -> None:
+    partner, key = world.platform(), world.report()
+    world.expand()
+    world.clock.forward(3 * ALLOWED)
+    assert world.services.mark_late() == 0
+    assert world.outcomes(key) == [{"Platform": "sent"}]
+    world.deliver()
+    assert world.notice(key, partner).deadline_at == world.clock.at + ALLOWED
+
+
+def test_late_is_later_than_the_deadline_and_not_the_moment_of_it(world: World) -> None:
+    world.platform()
+    key = world.report()
+    world.expand()
+    world.deliver()
+    world.clock.forward(ALLOWED)
+    assert world.services.mark_late() == 0
+    world.clock.forward(timedelta(microseconds=1))
+    assert world.services.mark_late() == 1
+    assert world.outcomes(key) == [{"Platform": "late"}]
+
+
+def test_only_the_late_platform_is_reminded(world: World) -> None:
+    late, prompt = world.platform("Late"), world.platform("Prompt")
+    world.platform("Elsewhere", policy="none")
+    key = world.report(a_photo(), a_photo())
+    world.expand()
+    world.deliver()
+    for item in (1, 2):
+        world.say(prompt, key, Word.NOT_FOUND, item)
+    world.say(late, key, Word.REMOVED, 2)
+    world.clock.forward(2 * ALLOWED)
+    assert world.services.mark_late() == 1
+    world.expand()
+    reminded = [
+        (m.partner_id, m.notice_id) for m in world.messages() if m.event_type not in _REQUESTS
+    ]
+    assert reminded == [(late.id, world.notice(key, late).id)]
+    (sent,) = world.deliver()
+    assert sent.event_type == EventType.REMOVAL_REMINDER
+
+
+_REQUESTS = (EventType.REMOVAL_REQUESTED,)
+
+
+def test_it_is_marked_once(world: World) -> None:
+    world.platform()
+    world.report()
+    world.expand()
+    world.deliver()
+    world.clock.forward(2 * ALLOWED)
+    assert [world.services.mark_late(), world.services.mark_late()] == [1, 0]
+    assert world.count("events") == 1
+
+
+def test_a_decision_after_all_is_shown_instead(world: World) -> None:
+    partner, key = world.platform(), world.report()
+    world.expand()
+    world.deliver()
+    world.clock.forward(2 * ALLOWED)
+    world.services.mark_late()
+    world.say(partner, key, Word.PENDING_REVIEW)
+    assert world.outcomes(key) == [{"Platform": "late"}]
+    world.say(partner, key, Word.REMOVED)
+    assert world.outcomes(key) == [{"Platform": "taken_down"}]
+
+
+@pytest.mark.parametrize("word", [Word.REMOVED, Word.NOT_FOUND, Word.NOT_VIOLATING])
+def test_a_decision_in_time_is_never_late(world: World, word: Word) -> None:
+    partner, key = world.platform(), world.report()
+    world.expand()
+    world.deliver()
+    world.say(partner, key, word)
+    world.clock.forward(100 * ALLOWED)
+    assert world.services.mark_late() == 0
+
+
+def test_a_withdrawn_item_is_never_late(world: World) -> None:
+    world.platform()
+    key = world.report()
+    world.expand()
+    world.deliver()
+    world.services.withdraw_case(key)
+    world.expand()
+    world.clock.forward(2 * ALLOWED)
+    assert world.services.mark_late() == 0
+
+
+def test_without_hours_in_its_policy_there_is_no_late(world: World) -> None:
+    partner = world.platform(policy="none")
+    key = world.report()
+    world.expand()
+    world.deliver()
+    assert world.notice(key, partner).deadline_at is None
+    world.clock.forward(1000 * ALLOWED)
+    assert world.services.mark_late() == 0
+
+
+def test_many_are_marked_in_several_rounds(world: World) -> None:
+    for number in range(30):
+        world.platform(f"Platform {number}")
+    world.report(*(a_photo() for _ in range(5)))
+    world.expand()
+    world.deliver()
+    world.clock.forward(2 * ALLOWED)
+    assert [world.services.mark_late() for _ in range(3)] == [100, 50, 0]
+
+
+def test_a_message_that_was_given_up_makes_its_item_late_without_a_deadline(
+    world: World,
+) -> None:
+    partner, key = world.platform(policy="none"), world.report()
+    world.expand()
+    notice = world.notice(key, partner)
+    assert world.services.mark_late.undeliverable(notice.id)
+    assert not world.services.mark_late.undeliverable(notice.id)
+    assert world.outcomes(key) == [{"Platform": "late"}]
+    assert world.count("events") == 0  # nobody is reminded by the way that does not work
+
+
+def test_given_up_while_the_platform_speaks_it_is_marked_all_the_same(world: World) -> None:
+    """Nobody asks again for a message that was given up, so this cannot wait for a next round."""
+    partner, key = world.platform(policy="none"), world.report()
+    world.expand()
+    notice = world.notice(key, partner)
+
+    class _Between:
+        """The platform acknowledges just before the first commit."""
+
+        spoken = False
+
+        def commit(self, *changes: Any) -> None:
+            if not self.spoken:
+                self.spoken = True
+                world.say(partner, key, Word.ACKNOWLEDGED)
+            world.house.store.commit(*changes)
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(world.house.store, name)
+
+    told: list[str] = []
+    house = replace(world.house, store=_Between())
+    assert MarkLate(house, told.append).undeliverable(notice.id)
+    assert told == [partner.id]
+    assert world.notice(key, partner).feedback.word is Word.ACKNOWLEDGED
+    assert world.outcomes(key) == [{"Platform": "late"}]
+
+
+def test_an_answer_of_the_very_moment_wins_over_the_deadline(world: World) -> None:
+    partner, key = world.platform(), world.report()
+    world.expand()
+    world.deliver()
+    world.clock.forward(2 * ALLOWED)
+    overdue = world.house.store.notices_overdue(world.clock.at, 10)
+    world.say(partner, key, Word.REMOVED)
+
+    class _Behind:
+        """Still lists what was overdue a moment ago."""
+
+        def notices_overdue(self, *_: object) -> Any:
+            return overdue
+
+        def commit(self, *changes: Any) -> None:
+            try:
+                world.house.store.commit(*changes)
+            except Contested:
+                self.refused = True
+                raise
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(world.house.store, name)
+
+    store = _Behind()
+    assert MarkLate(replace(world.house, store=store), lambda _: None)() == 0
+    assert store.refused
+    assert world.count("events") == 0
+    assert world.outcomes(key) == [{"Platform": "taken_down"}]
