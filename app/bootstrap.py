@@ -12,6 +12,7 @@ from pathlib import Path
 from app.adapters.age.declared import DeclaredAge
 from app.adapters.age.issuers import BadIssuers, IssuerFile
 from app.adapters.age.jwt_age import JwtAge
+from app.adapters.age.privacy_pass import PrivacyPass
 from app.adapters.file_keys import FileKeyRing, KeyFileRefused, create_root_key
 from app.adapters.sqlite.store import SqliteStore
 from app.adapters.system import RandomIds, SystemClock
@@ -156,13 +157,13 @@ def _verifiers(
     settings: Settings, keys: KeyRing, clock: Clock, journal: Journal
 ) -> dict[str, AgeVerifier]:
     """The configured profiles in the operator's order; a token profile needs its issuers."""
-    made: dict[str, AgeVerifier] = {}
-    for profile in settings.age_profiles:
-        if profile == DeclaredAge.profile:
-            made[profile] = DeclaredAge()
-        elif settings.age_issuers_file is not None:
-            secret = keys.tag(Purpose.AGE_WINDOW, b"window")
-            made[profile] = JwtAge(_issuers(settings.age_issuers_file, journal), secret, clock)
+    known: dict[str, AgeVerifier] = {DeclaredAge.profile: DeclaredAge()}
+    if settings.age_issuers_file is not None:
+        issuers = _issuers(settings.age_issuers_file, journal)
+        secret = keys.tag(Purpose.AGE_WINDOW, b"window")
+        known[JwtAge.profile] = JwtAge(issuers, secret, clock)
+        known[PrivacyPass.profile] = PrivacyPass(issuers, secret, clock)
+    made = {profile: known[profile] for profile in settings.age_profiles if profile in known}
     if not made:
         raise StartRefused("no age profile can be offered: token profiles need AGE_ISSUERS_FILE")
     return made

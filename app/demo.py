@@ -208,6 +208,7 @@ def _start(
         "REPORT_REMOVE_DATA_DIR": str(folder / "data"),
         "REPORT_REMOVE_ALLOW_LOOPBACK_PARTNERS": "yes",
         "REPORT_REMOVE_AGE_ISSUERS_FILE": str(issuers),
+        "REPORT_REMOVE_LIMIT_CASE": "100000 per hour",  # we look many times while we wait
     }
     port = port or _free_port()
     url = f"http://127.0.0.1:{port}"

@@ -130,7 +130,9 @@ class Settings:
         "take a link or username for partners whose law needs one, sealed to that partner alone",
     )
     age_profiles: tuple[str, ...] = _setting(
-        _words, "jwt-age-v1,declared-v1", "kinds of age proof accepted, the preferred one first"
+        _words,
+        "pp-under18-v1,jwt-age-v1,declared-v1",
+        "kinds of age proof accepted, the preferred one first (docs/AGE.md)",
     )
     age_issuers_file: Path | None = _setting(
         _optional_path, "", "the trusted issuers of age tokens (docs/AGE.md)"
@@ -197,7 +199,7 @@ def _contradictions(values: Mapping[str, Any]) -> list[str]:
     production = values.get("environment") == "production"
     if production and values.get("allow_loopback_partners"):
         problems.append(f"{PREFIX}ALLOW_LOOPBACK_PARTNERS is for development only")
-    unknown = set(values.get("age_profiles", ())) - {"jwt-age-v1", "declared-v1"}
+    unknown = set(values.get("age_profiles", ())) - {"pp-under18-v1", "jwt-age-v1", "declared-v1"}
     if unknown:
         problems.append(f"{PREFIX}AGE_PROFILES names an unknown profile")
     problems += [

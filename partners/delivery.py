@@ -220,7 +220,7 @@ class DeliveryEngine:
             self._results.append(DeliveryResult(moved(message, MessageState.FAILED), None))
         elif not _is_open(partner, endpoint) or endpoint.url is None:
             self._results.append(DeliveryResult(replace(message, due_at=None), None))
-        elif endpoint.id in self._held:
+        elif endpoint.id in self._held and not self._is_full(endpoint.id):
             self._hold(message, self._held[endpoint.id].again_at, now)
         elif (again_at := self._gate.admit(endpoint, now)) is not None:
             self._hold(message, again_at, now)
@@ -253,13 +253,16 @@ class DeliveryEngine:
 
     def _hold(self, message: Message, again_at: datetime, now: datetime) -> None:
         """Keep it for a moment under its lease, or give it back to the due index."""
-        lane = self._held.get(message.endpoint_id) or _Lane(again_at)
-        is_full = len(lane.messages) >= self._settings.held_per_endpoint
-        if is_full or again_at - now > self._settings.held_for or self._lease_is_short(message):
+        soon = again_at - now <= self._settings.held_for and not self._lease_is_short(message)
+        if not soon or self._is_full(message.endpoint_id):
             self._give_back(message, again_at)
             return
-        lane.messages.append(message)
-        self._held[message.endpoint_id] = lane
+        self._held.setdefault(message.endpoint_id, _Lane(again_at)).messages.append(message)
+
+    def _is_full(self, endpoint_id: EndpointId) -> bool:
+        """Whether no more may wait here for that endpoint: the gate then says when to come back."""
+        lane = self._held.get(endpoint_id)
+        return lane is not None and len(lane.messages) >= self._settings.held_per_endpoint
 
     def _lease_is_short(self, message: Message) -> bool:
         """Whether less than half the lease is left, which the post itself may need."""

@@ -1,6 +1,6 @@
 """What a device does for profile `jwt-age-v1`: a key, a token for it, and a proof for one request.
 
-It stands alone (Python and `cryptography`). `python -m infra.sandbox.age_client --help` makes the
+It stands alone (Python and `cryptography`). `python -m app.client.age --help` makes the
 headers of a request whose body it reads from standard input.
 """
 
@@ -118,7 +118,7 @@ def compact_json(members: Mapping[str, object]) -> bytes:
 def main(arguments: list[str] | None = None) -> int:
     """Print the headers as JSON: `{"Authorization": …, "DPoP": …}`. 1 if there is no token."""
     parser = argparse.ArgumentParser(
-        prog="age_client.py",
+        prog="python -m app.client.age",
         description="Headers that prove an age for one request; its body comes on standard input.",
     )
     parser.add_argument("--issuer", required=True, help="address of the development issuer")

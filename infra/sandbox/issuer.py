@@ -217,7 +217,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
         prog="issuer.py",
         description=WARNING,
         epilog="GET /jwks.json gives the key. POST /token {jkt, nonce, audience, claim} gives"
-        " {token}; claim is age_under_18 or was_under_18_at. age_client.py beside it asks so.",
+        " {token}; claim is age_under_18 or was_under_18_at. app/client/age.py asks so.",
     )
     parser.add_argument("--port", type=int, default=0, help="on 127.0.0.1; 0 takes a free one")
     parser.add_argument("--id", default=DEFAULT_ID, help="the `iss` of its tokens (%(default)s)")

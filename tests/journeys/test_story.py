@@ -18,6 +18,7 @@ from PIL import Image
 from app.bootstrap import build
 from app.client.case_code import case_key, new_code
 from app.client.service import Refused, Service, encode, report_body
+from app.demo import OTHERS
 from app.settings import Settings
 from tests.journeys.calls import a_case_key
 from tests.journeys.processes import ROOT, House, Processes, Running, clean_env, until
@@ -210,9 +211,11 @@ def test_the_demonstration_walks_to_its_end() -> None:
         assert step in walked.stdout
 
 
-def test_the_demonstration_fails_where_a_platform_answers_otherwise() -> None:
+def test_the_demonstration_fails_where_a_platform_answers_otherwise(tmp_path: Path) -> None:
     """Postcard holds this picture too, so 'Not found so far' never comes."""
-    walked = _demo("--photo", str(ANOTHER))
+    mine = tmp_path / "mine.jpg"
+    mine.write_bytes((PHOTOS / OTHERS[0]).read_bytes())
+    walked = _demo("--photo", str(mine))
     assert walked.returncode == 1
     assert "both platforms answer" in walked.stderr
     assert "takes the case back" not in walked.stdout

@@ -45,7 +45,7 @@ def test_no_more_at_once_than_the_cap_and_each_end_makes_room() -> None:
     assert let_through(gate, ONE, NOW) == 2
 
 
-def test_those_sent_away_come_back_one_after_the_other_within_a_minute() -> None:
+def test_those_sent_away_come_back_one_after_the_other_within_two_minutes() -> None:
     gate = Gate(GateSettings(at_once=1))
     assert gate.admit(ONE, NOW) is None
     again = [gate.admit(ONE, NOW) for _ in range(5_000)]
@@ -53,7 +53,7 @@ def test_those_sent_away_come_back_one_after_the_other_within_a_minute() -> None
     assert len(times) == 5_000
     assert times[:100] == sorted(set(times[:100]))
     assert min(times) > NOW
-    assert max(times) <= NOW + timedelta(seconds=61)
+    assert max(times) <= NOW + timedelta(seconds=121)
 
 
 def test_the_granted_rate_is_kept() -> None:

@@ -105,8 +105,9 @@ def received(answer: bytes) -> Response:
 
 
 def _presentation(age: dict[str, str], digest: bytes) -> Presentation:
-    authorization = request.headers.get("Authorization")
-    token = authorization.partition(" ")[2] if authorization else None
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() == "privatetoken":  # RFC 9577 section 2.2: token="…"
+        token = token.strip().removeprefix('token="').removesuffix('"')
     return Presentation(
         profile=age["profile"],
         band=AgeBand(age["band"]),

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from app.adapters.age.reasons import Reason
 from app.domain.age import AgeClaim
 from app.domain.errors import AgeRefused
-from infra.sandbox.age_client import Device
+from app.client.age import Device
 from infra.sandbox.issuer import Issuer, b64
 from tests.adapters.age.minting import ABSENT, NOON, NOW, URL, World, ed25519
 

@@ -14,7 +14,7 @@ from app.adapters.age.jose import (
     read_object,
     read_public_key,
 )
-from infra.sandbox.age_client import Device
+from app.client.age import Device
 
 
 @given(st.binary(max_size=70))

@@ -20,11 +20,12 @@ import pytest
 from app.adapters.age.issuers import IssuerFile
 from app.adapters.age.jwt_age import JwtAge
 from app.domain.age import AgeBand, Presentation
-from infra.sandbox.age_client import Device, NoToken, ask_token
+from app.client.age import Device, NoToken, ask_token
 from infra.sandbox.issuer import main
 from tests.adapters.age.minting import AUDIENCE, BODY, URL, FixedClock, never
 
 SANDBOX = Path(__file__).parents[3] / "infra" / "sandbox"
+DEVICE = Path(__file__).resolve().parents[3] / "app/client/age.py"
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +62,7 @@ def test_the_client_program_gets_headers_that_the_service_takes(
         *("--issuer", ready["url"], f"--nonce={challenge['nonce']}", "--url", URL),
         *("--audience", challenge["issuers"][0]["audience"], "--claim", claim),
     ]
-    command = [sys.executable, str(SANDBOX / "age_client.py"), *asked]
+    command = [sys.executable, str(DEVICE), *asked]
     made = subprocess.run(command, input=BODY, capture_output=True, check=True)
     claimed = verifier.verify(_presentation(json.loads(made.stdout), band), datetime.now(UTC))
     assert claimed.spend
@@ -164,9 +165,9 @@ def test_wrong_options_are_explained(
     assert "error:" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("program", ["issuer.py", "age_client.py"])
-def test_the_sandbox_stands_alone(program: str) -> None:
-    tree = ast.parse((SANDBOX / program).read_text())
+@pytest.mark.parametrize("program", [SANDBOX / "issuer.py", DEVICE])
+def test_the_sandbox_stands_alone(program: Path) -> None:
+    tree = ast.parse(program.read_text())
     names = {
         alias.name
         for node in ast.walk(tree)
@@ -176,7 +177,7 @@ def test_the_sandbox_stands_alone(program: str) -> None:
     names |= {str(node.module) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     assert not {name.split(".")[0] for name in names} & {"app", "partners", "hashing", "infra"}
     shown = subprocess.run(
-        [sys.executable, str(SANDBOX / program), "--help"],
+        [sys.executable, str(program), "--help"],
         capture_output=True,
         check=True,
         text=True,

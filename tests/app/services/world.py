@@ -24,7 +24,7 @@ from app.services.catalogue import Services
 from app.services.house import House
 from app.settings import PREFIX, Settings
 from hashing.values import HashEntry, HashType, Pdq, Sha256
-from infra.sandbox.age_client import Device
+from app.client.age import Device
 from infra.sandbox.issuer import Issuer, TokenRequest
 from partners.events import EventType
 from partners.model import (

@@ -65,7 +65,9 @@ def _report(url: str) -> None:
     body = {
         "case_key": "ab" * 32,
         "age": {"profile": "declared-v1", "band": "13_15"},
-        "items": [{"kind": "photo", "hashes": [{"type": "sha256", "value": "0123456789abcdef" * 4}]}],
+        "items": [
+            {"kind": "photo", "hashes": [{"type": "sha256", "value": "0123456789abcdef" * 4}]}
+        ],
     }
     headers = {"Content-Type": "application/json", "Idempotency-Key": "first-report-of-all"}
     with urlopen(Request(f"{url}/v1/reports", json.dumps(body).encode(), headers), timeout=10):
