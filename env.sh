@@ -1,5 +1,5 @@
-# Sourced by ./run and ./test in the checkout's root. `ready app` or `ready app test` makes .venv from
-# those locks, once, and sets `python` to its interpreter; doing nothing takes about 0.01 s.
+# Sourced by ./run and ./test in the checkout's root. `ready app sandbox` makes .venv from those
+# locks, once, and sets `python` to its interpreter; doing nothing takes about 0.01 s.
 #
 # A bare Debian has neither python3-venv nor uv, so python3, pip and a C++ compiler are enough; uv is
 # used where there is one. Nothing but what a lock names by hash is installed.
@@ -93,7 +93,7 @@ debian_package() {
 # service imports is compiled now, so that the first start is no slower; the checks import too much.
 install_lock() {
     case $1 in
-        app) pip_compile=--compile uv_compile=--compile-bytecode ;;
+        app | sandbox) pip_compile=--compile uv_compile=--compile-bytecode ;;
         *) pip_compile=--no-compile uv_compile=--no-compile-bytecode ;;
     esac
     set -- --no-deps --no-build-isolation --require-hashes -r "locks/$1.txt"

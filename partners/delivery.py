@@ -138,10 +138,11 @@ class DeliveryEngine:
         self._next_due_at: datetime | None = None
         self._looked_at = clock.now()
         self._look_again = True
+        self._woken = False
 
     def wake(self) -> None:
         """Something may be due now. Safe from any thread."""
-        self._look_again = True
+        self._look_again = self._woken = True
         self._sender.wake()
 
     def step(self, timeout: float) -> Counts:
@@ -152,7 +153,8 @@ class DeliveryEngine:
         claimed = self._claim()
         for message in claimed:
             self._offer(message)
-        answers = self._collect(0.0 if self._results else timeout)
+        # What is to be stored already waits no longer than answers wait for each other.
+        answers = self._collect(min(timeout, self._settings.gather) if self._results else timeout)
         self._look_again |= timeout > 0 and not answers
         self._settle_all(answers)
         return _counted(len(claimed), self._save())
@@ -187,7 +189,7 @@ class DeliveryEngine:
             return []
         limit = min(self._settings.batch, self._sender.room())
         # Cleared first: whoever wakes us during the claim is heard.
-        self._look_again = False
+        self._look_again = self._woken = False
         self._looked_at = now
         claimed = self._store.claim_due(now, limit, self._settings.lease)
         if len(claimed) == limit:
@@ -291,7 +293,7 @@ class DeliveryEngine:
         until = time.monotonic() + self._settings.gather
         while answers and len(answers) < min(self._settings.batch, len(self._under_way)):
             left = until - time.monotonic()
-            if left <= 0 or self._look_again:
+            if left <= 0 or self._woken:
                 break
             answers += self._sender.collect(left)
         return answers

@@ -79,11 +79,7 @@ class EgressGuard:
 
         Raises EndpointRefused, and UnsafeAddress for a host that is no public address or name.
         """
-        parts = _split(url)
-        if parts.scheme != "https" and not self._is_local_http(parts):
-            raise EndpointRefused("an endpoint is https")
-        self._check_host(parts.hostname or "")
-        return url
+        return _checked(self, url)
 
     def admits(self, address: str, *, https: bool = True) -> bool:
         """Whether a socket may be opened to this numeric address; without TLS only to loopback."""
@@ -91,18 +87,26 @@ class EgressGuard:
             return True
         return https and is_public(address)
 
-    def _is_local_http(self, parts: SplitResult) -> bool:
-        return self.allow_loopback and parts.scheme == "http" and _names_loopback(parts.hostname)
 
-    def _check_host(self, host: str) -> None:
-        if self.allow_loopback and _names_loopback(host):
-            return
-        numeric = _as_address(host)
-        if numeric is not None:
-            if not is_public(numeric):
-                raise UnsafeAddress("the host is not a public address")
-            return
+@lru_cache(maxsize=1024)
+def _checked(guard: EgressGuard, url: str) -> str:
+    """Kept, because every post asks again."""
+    parts = _split(url)
+    host = parts.hostname or ""
+    is_loopback = guard.allow_loopback and _names_loopback(host)
+    if parts.scheme != "https" and not (is_loopback and parts.scheme == "http"):
+        raise EndpointRefused("an endpoint is https")
+    if not is_loopback:
+        _check_host(host)
+    return url
+
+
+def _check_host(host: str) -> None:
+    numeric = _as_address(host)
+    if numeric is None:
         _check_name(host.removesuffix("."))
+    elif not is_public(numeric):
+        raise UnsafeAddress("the host is not a public address")
 
 
 @lru_cache(maxsize=4096)

@@ -169,7 +169,7 @@ class Gate:
         self._went_badly(endpoint_id, lane, now)
 
     def _spacing(self, lane: _Lane) -> timedelta:
-        """Half of what the platform seems to need: to come too early costs little, too late time."""
+        """Half of what the platform seems to need: too early costs little, too late costs time."""
         return max(_STEP, lane.usual / lane.limit / 2)
 
     def _take_token(self, lane: _Lane, spacing: timedelta, now: datetime) -> timedelta:

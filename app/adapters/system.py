@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import string
+import threading
 from datetime import UTC, datetime
 
 _ALPHABET = (string.digits + string.ascii_letters).encode()
@@ -11,6 +12,7 @@ _FAIR = 256 - 256 % len(_ALPHABET)  # bytes from here on would favour the first 
 _LETTER_OF = bytes(_ALPHABET[byte % len(_ALPHABET)] for byte in range(256))
 _UNFAIR = bytes(range(_FAIR, 256))
 _LENGTH = 21  # of 62 letters: 125 bits
+_AT_ONCE = 4096  # random bytes fetched together
 
 
 class SystemClock:
@@ -22,11 +24,20 @@ class SystemClock:
 
 
 class RandomIds:
-    """Names out of the kernel's random numbers."""
+    """Names out of the kernel's random numbers. Safe from any thread, not across a fork.
+
+    Letters are kept ready: each call to the kernel gives up the interpreter lock, and under load a
+    request waits its turn to have it back.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._letters = ""
 
     def new(self, prefix: str) -> str:
-        """`prefix_` and 125 random bits in base 62 (21 letters)."""
-        name = b""
-        while len(name) < _LENGTH:
-            name = os.urandom(32).translate(_LETTER_OF, _UNFAIR)
-        return f"{prefix}_{name[:_LENGTH].decode()}"
+        """`prefix_` and 125 random bits in base 62 (21 letters), never given twice."""
+        with self._lock:
+            while len(self._letters) < _LENGTH:
+                self._letters += os.urandom(_AT_ONCE).translate(_LETTER_OF, _UNFAIR).decode()
+            name, self._letters = self._letters[:_LENGTH], self._letters[_LENGTH:]
+        return f"{prefix}_{name}"

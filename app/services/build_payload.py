@@ -75,10 +75,17 @@ class BuildPayload:
             "assurance": _assurance(case),
             "review_required": True,
             "unusual_hashes": looks_foreign(entries),
+            "other_reports": self._other_reports(item),
             "preserve_evidence": True,
             "where_seen": open_location(self.house, item, partner.id),
             "jurisdiction": self.policies[partner.deadline_policy].jurisdiction,
         }
+
+    def _other_reports(self, item: Item) -> int:
+        """How many other items carry the very same primary hash. Its sender is never told."""
+        if item.duplicate_tag is None:
+            return 0
+        return max(0, self.house.store.duplicates(item.duplicate_tag) - 1)
 
     def _deadline(self, notice: Notice, partner: Partner, now: datetime) -> datetime | None:
         """The stored deadline; before the first delivery, the one that would start now."""

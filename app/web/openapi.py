@@ -209,8 +209,23 @@ def _schemas(known: dict[str, Any], settings: Settings) -> dict[str, Any]:
         shapes[name]["properties"]["hashes"]["maxItems"] = settings.max_hashes_per_item
     for name in ("ReportShape", "AddShape"):
         shapes[name]["properties"]["items"]["maxItems"] = settings.max_items_per_case
-    shapes["HashShape"]["oneOf"] = HASH_KINDS
+    shapes["HashShape"] = {
+        "oneOf": [_narrowed(shapes["HashShape"], *kind) for kind in HASH_KINDS.items()]
+    }
     return {**shapes, "Problem": _PROBLEM}
+
+
+def _narrowed(
+    shape: dict[str, Any], title: str, kind: dict[str, dict[str, Any] | None]
+) -> dict[str, Any]:
+    """The shape as it is for one kind: closed, and with every field that the kind knows needed."""
+    fields = {
+        name: {**about, **(kind.get(name) or {})}
+        for name, about in shape["properties"].items()
+        if kind.get(name, {}) is not None
+    }
+    required = [name for name in kind if name in fields]
+    return {**shape, "title": title, "properties": fields, "required": required}
 
 
 _UNUSED = ("Error", "PaginationMetadata")  # flask-smorest's own

@@ -9,13 +9,22 @@
 import { checkReadBack } from "./decode.js";
 import { hashFile } from "./file.js";
 import { Refusal, refusalOf } from "./refusals.js";
-import { keptFrames, soughtFrames, vpdqText } from "./video.js";
+import { framesProgress, keptFrames, soughtFrames, vpdqText } from "./video.js";
+
+/** Some browsers never say that a worker will not load. */
+const START_MS = 10_000;
 
 /** Runs `hash(file, options)` in turn; stop() ends the one under way and frees its memory. */
 export class DeviceHasher {
+  #workerUrl;
   #worker = null;
   #workerFails = false;
   #stop = null;
+
+  /** A page under Trusted Types hands its own trusted `workerUrl` of worker.js. */
+  constructor({ workerUrl = new URL("./worker.js", import.meta.url) } = {}) {
+    this.#workerUrl = workerUrl;
+  }
 
   /**
    * What `hashFile` gives. Options: budget (hashes a photo), onProgress(share), signal
@@ -28,7 +37,9 @@ export class DeviceHasher {
     signal?.addEventListener("abort", onAbort, { once: true });
     if (signal?.aborted) stop.abort();
     try {
-      return await this.#hash(file, { budget, onProgress, signal: stop.signal });
+      const hashed = await this.#hash(file, { budget, onProgress, signal: stop.signal });
+      onProgress?.(1);
+      return hashed;
     } catch (error) {
       throw stop.signal.aborted ? new Refusal("stopped") : refusalOf(error);
     } finally {
@@ -52,6 +63,7 @@ export class DeviceHasher {
   async #hash(file, options) {
     options.signal.throwIfAborted();
     const worker = await this.#ready();
+    options.signal.throwIfAborted();
     if (worker === null) {
       await checkReadBack();
       return hashFile(file, options);
@@ -69,7 +81,7 @@ export class DeviceHasher {
   async #ready() {
     if (this.#workerFails) return null;
     try {
-      this.#worker ??= await startedWorker();
+      this.#worker ??= await startedWorker(this.#workerUrl);
     } catch {
       this.#workerFails = true;
     }
@@ -107,19 +119,28 @@ export class DeviceHasher {
 }
 
 /** Resolves once the worker's modules have loaded; rejects where they may not. */
-function startedWorker() {
+function startedWorker(url) {
   return new Promise((resolve, reject) => {
-    const worker = new Worker(new URL("./worker.js", import.meta.url), { type: "module" });
-    worker.onmessage = () => resolve(worker);
-    worker.onerror = (event) => {
-      event.preventDefault();
+    const worker = new Worker(url, { type: "module" });
+    const giveUp = () => {
       worker.terminate();
       reject(new Error("No worker here."));
+    };
+    const silence = setTimeout(giveUp, START_MS);
+    worker.onmessage = () => {
+      clearTimeout(silence);
+      resolve(worker);
+    };
+    worker.onerror = (event) => {
+      clearTimeout(silence);
+      event.preventDefault();
+      giveUp();
     };
   });
 }
 
-async function withSoughtFrames(result, file, { signal }) {
-  const kept = keptFrames((await soughtFrames(file, { signal })) ?? []);
+async function withSoughtFrames(result, file, { signal, onProgress }) {
+  const options = { signal, onProgress: framesProgress(onProgress) };
+  const kept = keptFrames((await soughtFrames(file, options)) ?? []);
   return kept.length > 0 ? { ...result, vpdq: vpdqText(kept) } : result;
 }

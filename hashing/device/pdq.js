@@ -12,6 +12,8 @@
 import { DCT } from "./dct64.js";
 import { BLOCK_ROWS, JaroszFilter, SIDE } from "./jarosz.js";
 
+/** Below this quality nobody matches a hash. */
+export const WORTH_MATCHING = 50;
 const COEFFICIENTS = 16;
 const SMALLEST_SIDE = 5;
 const SQUARE = 512;
@@ -109,6 +111,16 @@ export function hexOf(coefficients) {
     hex += value.toString(16);
   }
   return hex;
+}
+
+/** How many of the 256 bits differ between two hashes. */
+export function distance(left, right) {
+  let count = 0;
+  for (let at = 0; at < 64; at += 8) {
+    let bits = parseInt(left.slice(at, at + 8), 16) ^ parseInt(right.slice(at, at + 8), 16);
+    for (; bits !== 0; bits &= bits - 1) count++;
+  }
+  return count;
 }
 
 /** The coefficients of the picture turned or mirrored, without touching the picture. */

@@ -7,11 +7,10 @@
  */
 import { openPicture } from "./decode.js";
 import { digestsOf } from "./digests.js";
-import { PictureHasher } from "./pdq.js";
+import { PictureHasher, WORTH_MATCHING } from "./pdq.js";
 import { Refusal } from "./refusals.js";
 import { variantsOf } from "./variants.js";
 
-const WORTH_MATCHING = 50;
 const PATIENCE_MS = 30;
 
 /** Lets other tasks run; a timer alone would be slowed to 4 ms each. */

@@ -16,9 +16,16 @@
  */
 import { SIDE, decimated, windowOf } from "./jarosz.js";
 import { LADDER } from "./ladder.js";
-import { ORIENTATIONS, coefficientsOf, hexOf, qualityOf, turned } from "./pdq.js";
+import {
+  ORIENTATIONS,
+  WORTH_MATCHING,
+  coefficientsOf,
+  distance,
+  hexOf,
+  qualityOf,
+  turned,
+} from "./pdq.js";
 
-const WORTH_MATCHING = 50;
 const FILLS = { black: 0, white: 255 };
 
 /** Budgets the ladder was searched for; any whole number up to the last works. */
@@ -214,16 +221,6 @@ function readAt({ values, width, height }, x, y) {
   return above + (below - above) * v;
 }
 
-function bitsApart(left, right) {
-  let count = 0;
-  for (let at = 0; at < 64; at += 8) {
-    let bits =
-      Number.parseInt(left.slice(at, at + 8), 16) ^ Number.parseInt(right.slice(at, at + 8), 16);
-    for (; bits !== 0; bits &= bits - 1) count++;
-  }
-  return count;
-}
-
 /** Hashes copies of one picture by name. */
 export class VariantMaker {
   #plane;
@@ -283,7 +280,7 @@ export function variantsOf(hashed, width, height, { budget = 64, ladder = LADDER
     const variant = maker.make(name);
     const useful =
       variant.quality >= WORTH_MATCHING &&
-      taken.every(({ hex }) => bitsApart(hex, variant.hex) >= NEAR);
+      taken.every(({ hex }) => distance(hex, variant.hex) >= NEAR);
     if (useful) taken.push(variant);
   }
   return taken;

@@ -9,14 +9,15 @@
 import { Picture } from "./decode.js";
 import { digestsOf } from "./digests.js";
 import { readTrack } from "./mp4.js";
+import { WORTH_MATCHING, distance } from "./pdq.js";
 import { hashPicture } from "./photo.js";
 
-const WORTH_MATCHING = 50;
 /** A frame this near to the last one kept says nothing new. */
 const SAME_SCENE_BITS = 4;
 const WRONG_BY_SECONDS = 0.3;
 const SEEK_MS = 3000;
 const READ_AHEAD = 16;
+const DIGESTS_SHARE = 0.4;
 
 /**
  * vPDQ's text form, one frame a line: number, quality, hash, seconds (vpdq/cpp/io of
@@ -27,10 +28,9 @@ export const vpdqText = (frames) =>
     .map(({ number, quality, hex, time }) => `${number},${quality},${hex},${time.toFixed(3)}\n`)
     .join("");
 
-function bitsApart(left, right) {
-  const bits = (BigInt(`0x${left}`) ^ BigInt(`0x${right}`)).toString(2);
-  return bits.replaceAll("0", "").length;
-}
+/** Turns the share of frames read into the share of the whole work. */
+export const framesProgress = (onProgress) => (share) =>
+  onProgress?.(DIGESTS_SHARE + share * (1 - DIGESTS_SHARE));
 
 /** Keeps frames worth matching that differ from the one kept before. */
 export function keptFrames(frames) {
@@ -39,7 +39,7 @@ export function keptFrames(frames) {
     const last = kept.at(-1);
     const fresh =
       last === undefined ||
-      (bitsApart(last.hex, frame.hex) > SAME_SCENE_BITS && frame.number > last.number);
+      (distance(last.hex, frame.hex) > SAME_SCENE_BITS && frame.number > last.number);
     if (frame.quality >= WORTH_MATCHING && fresh) kept.push(frame);
   }
   return kept;
@@ -286,13 +286,12 @@ async function durationOf(video) {
 export async function hashVideo(file, { signal, onProgress } = {}) {
   const digests = await digestsOf(file, {
     signal,
-    onProgress: (share) => onProgress?.(share * 0.4),
+    onProgress: (share) => onProgress?.(share * DIGESTS_SHARE),
   });
-  const options = { signal, onProgress: (share) => onProgress?.(0.4 + share * 0.6) };
+  const options = { signal, onProgress: framesProgress(onProgress) };
   const frames =
     (await decodedFrames(file, options).catch(() => null)) ?? (await soughtFrames(file, options));
   signal?.throwIfAborted();
   const kept = keptFrames(frames ?? []);
-  onProgress?.(1);
   return { kind: "video", ...digests, vpdq: kept.length > 0 ? vpdqText(kept) : null };
 }

@@ -9,13 +9,10 @@ import { checkReadBack } from "./decode.js";
 import { hashFile } from "./file.js";
 import { refusalOf } from "./refusals.js";
 
-let checked = null;
-
 self.addEventListener("message", async ({ data: { file, budget } }) => {
   const onProgress = (progress) => self.postMessage({ progress });
   try {
-    checked ??= checkReadBack();
-    await checked;
+    await checkReadBack();
     self.postMessage({ result: await hashFile(file, { budget, onProgress }) });
   } catch (error) {
     self.postMessage({ refusal: refusalOf(error).code });

@@ -235,18 +235,19 @@ def test_without_a_worker_the_page_hashes_and_stays_awake(folder: Path) -> None:
                 globalThis.Worker = class { constructor() { throw new Error("no"); } };
                 const { DeviceHasher } = await import("/hashing/device/hasher.js");
                 const file = await (await fetch("/extra/large.jpg")).blob();
-                let longest = 0, last = performance.now();
-                const timer = setInterval(() => {
-                    longest = Math.max(longest, performance.now() - last);
-                    last = performance.now();
-                }, 5);
-                const result = await new DeviceHasher().hash(file, { budget: 8 });
+                let turns = 0;
+                const timer = setInterval(() => turns++, 1);
+                const seen = [];
+                const onProgress = (share) => seen.push([share, turns]);
+                const result = await new DeviceHasher().hash(file, { budget: 8, onProgress });
                 clearInterval(timer);
-                return { hashes: result.variants.length, longest };
+                return { hashes: result.variants.length, seen };
             }"""
         )
     assert answer["hashes"] == 8
-    assert answer["longest"] < 1000
+    # While rows were read, the first four fifths of the work, the page had its turn again and again.
+    turns = {turn for share, turn in answer["seen"] if share < 0.8}
+    assert len(turns) >= 3
 
 
 def test_with_a_worker_the_page_never_waits(page: Any) -> None:
@@ -338,6 +339,23 @@ def test_a_stop_is_heard_at_once_and_the_next_file_works(folder: Path, worker: b
     assert answer["code"] == answer["gone"] == "stopped"
     assert answer["waited"] < 500
     assert answer["next"] == 3
+
+
+def test_a_missing_end_is_noticed_whatever_the_browser_makes_of_it(folder: Path) -> None:
+    kinds = ("jpg", "png", "webp", "gif")
+    names = [f"{state}.{kind}" for kind in kinds for state in ("photo", "truncated")]
+    seen = run_node("sniff_files.mjs", *(folder / name for name in [*names, "trailing.jpg"]))
+    assert [answer["whole"] for answer in seen] == [True, False] * 4 + [True]
+    assert all(answer["kind"] == "picture" for answer in seen)
+    assert (seen[0]["width"], seen[0]["height"]) == a_photo().size
+
+
+def test_damaged_files_of_every_kind_are_no_surprise(folder: Path) -> None:
+    kinds = ("jpg", "png", "webp", "gif", "bmp", "avif")
+    report = run_node("broken_pictures.mjs", *(folder / f"photo.{kind}" for kind in kinds))
+    assert report["tried"] == 2400
+    assert report["surprises"] == []
+    assert {"picture", "unknown"} <= set(report["kinds"])
 
 
 def syllables(word: str) -> int:

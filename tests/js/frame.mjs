@@ -1,4 +1,4 @@
-/** Inside a sandboxed frame of opaque origin: hashes the file it is handed and answers its parent. */
+/** In a sandboxed frame of opaque origin: hashes the file it is handed, answers its parent. */
 import { DeviceHasher } from "/hashing/device/hasher.js";
 
 addEventListener("message", async ({ data }) => {

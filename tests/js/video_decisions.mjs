@@ -12,6 +12,7 @@ const kept = keptFrames([
   frame(75, zero, 49),
   frame(90, zero),
   frame(120, ones, 50),
+  frame(120, zero),
 ]);
 console.log(
   JSON.stringify({

@@ -23,7 +23,7 @@ blueprint = StrictBlueprint("case", __name__, description="The way back to a cas
 @blueprint.route("/v1/case/open", methods=["POST"])
 @access(Access.CASE_KEY)
 @limited("case")
-@blueprint.arguments(CaseKeyShape())
+@blueprint.body(CaseKeyShape())
 @blueprint.response(200, CaseShape)
 def open_case(body: dict[str, Any]) -> CaseView:
     """Open a case"""
@@ -34,7 +34,7 @@ def open_case(body: dict[str, Any]) -> CaseView:
 @access(Access.CASE_KEY)
 @limited("case")
 @refuses(*INTAKE, "case-withdrawn")
-@blueprint.arguments(AddShape())
+@blueprint.body(AddShape())
 @blueprint.doc(parameters=[KEY_HEADER])
 @blueprint.response(201, ReceivedShape, description="Received. Open the case to see outcomes.")
 def add_items(body: dict[str, Any]) -> Response:
@@ -48,7 +48,7 @@ def add_items(body: dict[str, Any]) -> Response:
 @access(Access.CASE_KEY)
 @limited("case")
 @refuses("contested")
-@blueprint.arguments(CaseKeyShape())
+@blueprint.body(CaseKeyShape())
 @blueprint.response(200, CaseShape)
 def withdraw(body: dict[str, Any]) -> CaseView:
     """Withdraw a case: every platform that was told is told to forget it"""

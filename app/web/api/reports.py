@@ -80,7 +80,7 @@ def age_challenge() -> dict[str, Any]:
     "age-token-spent",
     "case-key-taken",
 )
-@blueprint.arguments(ReportShape())
+@blueprint.body(ReportShape())
 @blueprint.doc(parameters=[KEY_HEADER])
 @blueprint.response(201, ReceivedShape, description="Received. Open the case to see outcomes.")
 def submit(body: dict[str, Any]) -> Response:

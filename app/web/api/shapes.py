@@ -45,29 +45,25 @@ class HashShape(Shape):
     )
 
 
-# What HashShape cannot say field by field, for the API's document.
-HASH_KINDS = [
-    {
-        "title": "Perceptual hash",
-        "properties": {
-            "type": {"enum": [str(HashType.PDQ), str(HashType.PDQ_512)]},
-            "value": {"pattern": "^[0-9a-f]{64}$"},
-            "quality": {"minimum": MIN_QUALITY},
-        },
-        "required": ["quality"],
+# What HashShape cannot say field by field: by kind of hash, what its fields are narrowed to. None
+# is a field that the kind does not have.
+HASH_KINDS: dict[str, dict[str, dict[str, Any] | None]] = {
+    "Perceptual hash of the picture": {
+        "type": {"enum": [str(HashType.PDQ), str(HashType.PDQ_512)]},
+        "value": {"pattern": "^[0-9a-f]{64}$"},
+        "quality": {"minimum": MIN_QUALITY},
     },
-    *(
-        {
-            "title": f"{kind} of the file",
-            "properties": {
-                "type": {"const": str(kind)},
-                "value": {"pattern": f"^[0-9a-f]{{{2 * ITEM_TYPES[kind].size}}}$"},
-            },
-            "not": {"required": ["quality"]},
-        }
-        for kind in (HashType.SHA256, HashType.MD5)
-    ),
-]
+    "SHA-256 of the file": {
+        "type": {"enum": [str(HashType.SHA256)]},
+        "value": {"pattern": "^[0-9a-f]{64}$"},
+        "quality": None,
+    },
+    "MD5 of the file": {
+        "type": {"enum": [str(HashType.MD5)]},
+        "value": {"pattern": "^[0-9a-f]{32}$"},
+        "quality": None,
+    },
+}
 
 
 class Hashes(fields.List[Any]):

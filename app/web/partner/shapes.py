@@ -59,6 +59,7 @@ class PartnerItemShape(Shape):
     assurance = fields.String(required=True)
     review_required = fields.Boolean(required=True)
     unusual_hashes = fields.Boolean(required=True)
+    other_reports = fields.Integer(required=True)
     preserve_evidence = fields.Boolean(required=True)
     deadline = fields.String(required=True, allow_none=True)
     deadline_policy = fields.String(required=True)

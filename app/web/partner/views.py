@@ -50,7 +50,7 @@ def item(item_id: str) -> Mapping[str, object]:
 @access(Access.PARTNER)
 @limited("partner")
 @refuses("partner-unknown", "feedback-out-of-order", "contested")
-@blueprint.arguments(FeedbackShape())
+@blueprint.body(FeedbackShape())
 @blueprint.response(200, FeedbackStoredShape)
 def feedback(body: dict[str, Any], item_id: str) -> dict[str, str]:
     """Say what you did with an item. Saying the same again changes nothing"""
@@ -80,7 +80,7 @@ def messages(page: dict[str, Any]) -> dict[str, object]:
 @access(Access.PARTNER)
 @limited("partner")
 @refuses("partner-unknown", "contested")
-@blueprint.arguments(AcknowledgeShape())
+@blueprint.body(AcknowledgeShape())
 @blueprint.response(200, AcknowledgedShape)
 def acknowledge(body: dict[str, Any]) -> dict[str, int]:
     """Say that you have taken messages in: they are not sent again"""
@@ -92,7 +92,7 @@ def acknowledge(body: dict[str, Any]) -> dict[str, int]:
 @access(Access.PARTNER)
 @limited("partner")
 @refuses("contested")
-@blueprint.arguments(RotateShape())
+@blueprint.body(RotateShape())
 @blueprint.response(200, NewSecretsShape)
 def rotate(body: dict[str, Any]) -> dict[str, object]:
     """Replace your API key, or the keys your webhooks are signed with"""

@@ -73,7 +73,8 @@ def _addition(body: dict[str, Any]) -> dict[str, Any]:
     for item in items[1:]:
         item.pop("extends", None)
     if "extends" in items[0]:
-        items[0] |= {"extends": 1, "kind": "photo", "platforms": []}
+        room = items[0]["hashes"][:100]  # the item holds one already
+        items[0] |= {"extends": 1, "kind": "photo", "platforms": [], "hashes": room}
     return {"case_key": _new_case(), "items": items}
 
 

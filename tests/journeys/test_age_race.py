@@ -1,0 +1,181 @@
+"""One age token, sent at once through two processes, opens one case."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.client.age import Device, ask_token
+from app.client.service import Service, report_body
+from tests.journeys.calls import Said, a_case_key, a_key, a_photo, calling
+from tests.journeys.processes import House, Processes, Running, free_port
+from tests.journeys.sandbox import start_issuer
+
+TIMES = 40
+SPENT = "age-token-spent"
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A report with its proof, ready to be sent any number of times."""
+
+    body: bytes
+    headers: dict[str, str]
+
+    def send(self, port: int, key: str) -> Said:
+        with calling(port) as caller:
+            headers = {**self.headers, "Idempotency-Key": key}
+            return caller.call("POST", "/v1/reports", self.body, headers)
+
+
+@dataclass(frozen=True)
+class Token:
+    """An age token, and the device that may use it."""
+
+    url: str
+    text: str
+    device: Device
+
+    def report(self, *items: dict[str, Any]) -> Attempt:
+        """A report of a new case with this token."""
+        body = report_body(a_case_key(), "jwt-age-v1", "13_15", items or (a_photo(),))
+        shown = self.device.proof(self.text, "POST", f"{self.url}/v1/reports", body, _now())
+        return Attempt(body, {"Authorization": f"DPoP {self.text}", "DPoP": shown})
+
+
+def _now() -> int:
+    return int(time.time())
+
+
+@dataclass
+class Pair:
+    """Two processes of one service on one data folder, and an issuer that both trust."""
+
+    house: House
+    issuer: Running
+    ports: list[int] = field(default_factory=list)
+    running: list[Running] = field(default_factory=list)
+
+    def start(self) -> None:
+        """Both at once, on an empty folder the first time."""
+        self.ports = [free_port(), free_port()]
+        self.running = [self.house.launch(PORT=str(port)) for port in self.ports]
+        for running in self.running:
+            running.wait_ready()
+
+    def stop(self) -> None:
+        assert [running.stop() for running in self.running] == [0, 0]
+
+    def token(self) -> Token:
+        """A fresh one, for a fresh device."""
+        device = Device()
+        challenge = Service(f"http://127.0.0.1:{self.ports[0]}").challenge()
+        asked = next(p for p in challenge["profiles"] if p["profile"] == "jwt-age-v1")
+        text = ask_token(
+            self.issuer.facts["url"],
+            device.thumbprint(),
+            asked["nonce"],
+            asked["issuers"][0]["audience"],
+            "age_under_18",
+        )
+        return Token(self.house.url, text, device)
+
+    def at_once(self, *sent: tuple[Attempt, str]) -> list[Said]:
+        """The answers to these, each under its key, in turn through one process and the other."""
+        together = threading.Barrier(len(sent))
+
+        def send(number: int) -> Said:
+            attempt, key = sent[number]
+            together.wait()
+            return attempt.send(self.ports[number % 2], key)
+
+        with ThreadPoolExecutor(len(sent)) as pool:
+            return list(pool.map(send, range(len(sent))))
+
+    def count(self, table: str) -> int:
+        with closing(sqlite3.connect(self.house.database)) as connection:
+            query = f"SELECT count(*) FROM {table}"  # noqa: S608 - a constant
+            return int(connection.execute(query).fetchone()[0])
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> Iterator[Pair]:
+    with Processes(tmp_path) as processes:
+        issuer, trust = start_issuer(processes)
+        pair = Pair(House(processes, {"AGE_ISSUERS_FILE": str(trust)}), issuer)
+        pair.start()
+        yield pair
+
+
+def test_two_reports_with_one_token_at_two_processes_are_one_case(pair: Pair) -> None:
+    won: Counter[int] = Counter()
+    for number in range(1, TIMES + 1):
+        token = pair.token()
+        answers = pair.at_once((token.report(), a_key()), (token.report(), a_key()))
+        assert sorted(answer.status for answer in answers) == [201, 401]
+        assert {answer.code for answer in answers} == {None, SPENT}
+        assert pair.count("cases") == pair.count("spent_tokens") == number
+        won[[answer.status for answer in answers].index(201)] += 1
+    assert pair.count("audit") == pair.count("answers") == TIMES
+    assert set(won) == {0, 1}, "one process always came first: this was no race"
+
+
+def test_one_report_under_two_keys_at_two_processes_is_one_case(pair: Pair) -> None:
+    for number in range(1, TIMES + 1):
+        report = pair.token().report()
+        answers = pair.at_once((report, a_key()), (report, a_key()))
+        assert min(answer.status for answer in answers) == 201
+        (refused,) = [answer for answer in answers if answer.status != 201]
+        assert refused.code in (SPENT, "case-key-taken")
+        assert pair.count("cases") == number
+
+
+def test_one_report_under_one_key_at_two_processes_gets_one_answer(pair: Pair) -> None:
+    for number in range(1, TIMES + 1):
+        report, key = pair.token().report(), a_key()
+        answers = pair.at_once(*[(report, key)] * 4)
+        assert {answer.status for answer in answers} == {201}
+        assert len({answer.body for answer in answers}) == 1
+        assert pair.count("cases") == number
+
+
+def test_a_proof_is_worth_nothing_with_another_report(pair: Pair) -> None:
+    """What a thief of both headers would send: the body is bound into the proof."""
+    report = pair.token().report()
+    stolen = Attempt(pair.token().report().body, report.headers)
+    assert stolen.send(pair.ports[1], a_key()).code == "age-refused"
+    assert report.send(pair.ports[0], a_key()).status == 201
+    assert pair.count("cases") == 1
+
+
+def test_a_spent_token_stays_spent_over_a_restart(pair: Pair) -> None:
+    tokens = [pair.token() for _ in range(5)]
+    for token in tokens:
+        assert token.report().send(pair.ports[0], a_key()).status == 201
+    pair.stop()
+    pair.start()
+    for token in tokens:
+        for port in pair.ports:
+            assert token.report().send(port, a_key()).code == SPENT
+    assert pair.count("cases") == 5
+
+
+def test_a_refused_report_does_not_burn_its_token(pair: Pair) -> None:
+    token = pair.token()
+    flat, nowhere = a_photo("0" * 64), a_photo(platforms=["ptn_nobody"])
+    assert token.report(flat).send(pair.ports[0], a_key()).code == "hash-unusable"
+    assert token.report(nowhere).send(pair.ports[1], a_key()).code == "platform-unknown"
+    assert pair.count("spent_tokens") == 0
+    assert token.report().send(pair.ports[1], a_key()).status == 201
+    assert token.report().send(pair.ports[0], a_key()).code == SPENT
+    assert pair.count("cases") == 1
