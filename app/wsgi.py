@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -17,13 +18,16 @@ from app.web.application import create_app
 from app.web.server import channels, listen_to
 
 VERSION = "0.1.0"
+GRACE = 5.0  # seconds for which answers are waited for at the end
 
 
 def serve(runtime: Runtime, ready: Callable[[dict[str, Any]], None]) -> None:
     """Serve until SIGTERM or SIGINT, then finish or give back what is in hand."""
     settings = runtime.settings
+    sockets: dict[int, Any] = {}
     server = create_server(
         create_app(runtime.context),
+        map=sockets,
         host=settings.host,
         port=settings.port,
         # One socket, so that there is one port: a name may have addresses of both families.
@@ -50,7 +54,7 @@ def serve(runtime: Runtime, ready: Callable[[dict[str, Any]], None]) -> None:
     )
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: _end(ended))
+        signal.signal(number, lambda *_: _end(ended, server))
     runtime.worker.start()
     port = _port(server)
     runtime.context.journal.note(
@@ -66,7 +70,7 @@ def serve(runtime: Runtime, ready: Callable[[dict[str, Any]], None]) -> None:
             "metrics": f"http://127.0.0.1:{metrics.server_port}/metrics",
         }
     )
-    server.run()
+    _run(server, sockets, ended)
     metrics.shutdown()
     metrics_thread.join(5)
     drained = runtime.close()
@@ -78,9 +82,31 @@ def _port(server: Any) -> int:
     return int(server.effective_port)
 
 
-def _end(ended: threading.Event) -> None:
-    """Stop taking requests. `server.run` returns once its loop notices."""
-    if ended.is_set():
-        return
+def _end(ended: threading.Event, server: Any) -> None:
+    """Have `_run` notice that it is to end."""
     ended.set()
-    raise SystemExit(0)
+    server.pull_trigger()
+
+
+def _run(server: Any, sockets: dict[int, Any], ended: threading.Event) -> None:
+    """Serve until `ended`; then answer what was taken in, and take nothing more.
+
+    `server.run` would finish those requests too, and hang up before their answers.
+    """
+
+    def turn(timeout: float) -> None:
+        server.asyncore.loop(timeout, server.adj.asyncore_use_poll, sockets, 1)
+
+    while not ended.is_set():
+        turn(1.0)
+    server.accepting = False
+    server.adj.channel_request_lookahead = -1  # no connection is read any more
+    give_up_at = time.monotonic() + GRACE
+    while _in_hand(server) and time.monotonic() < give_up_at:
+        turn(0.05)
+    server.task_dispatcher.shutdown()
+
+
+def _in_hand(server: Any) -> bool:
+    channels = list(server.active_channels.values())
+    return any(channel.requests or channel.total_outbufs_len for channel in channels)

@@ -19,6 +19,11 @@ def key_place(endpoint: Endpoint, key_id: str) -> Place:
     return Place("endpoints", "key", f"{endpoint.id}|{key_id}")
 
 
+def open_key(endpoint: Endpoint, key: SealedKey, keys: KeyRing) -> SigningKey:
+    """One of an endpoint's signing keys. Raises what the key ring raises, or SignatureRefused."""
+    return parse_signing_key(keys.open(key_place(endpoint, key.id), key.sealed).decode())
+
+
 class Composer:
     """Makes the request for a message from what the case says now.
 
@@ -52,10 +57,11 @@ class Composer:
         if payload.inner is not None and partner.jwks is not None:
             address = Addressed(self._origin, partner.id, message.id, int(now.timestamp()))
             sealed = seal(payload.inner, address, self._signer, partner.jwks)
-            whole = _json(message, {**payload.outer, "sealed": sealed})
+            data = {**payload.outer, "sealed": sealed}
+            whole = body_of(message.event_type, message.event_at, data)
             if fits(whole):
                 return whole
-        return _json(message, payload.outer)
+        return body_of(message.event_type, message.event_at, payload.outer)
 
     def _signing_keys(self, endpoint: Endpoint, now: datetime) -> list[SigningKey]:
         return [self._signing_key(endpoint, key) for key in endpoint.keys if key.live(now)]
@@ -66,17 +72,12 @@ class Composer:
         if opened is None:
             if len(self._opened) >= _KEYS_KEPT:
                 self._opened.clear()
-            text = self._keys.open(key_place(endpoint, key.id), key.sealed).decode()
-            opened = self._opened[name] = parse_signing_key(text)
+            opened = self._opened[name] = open_key(endpoint, key, self._keys)
         return opened
 
 
-def _json(message: Message, data: Mapping[str, object]) -> bytes:
-    """The same value always gives the same bytes."""
-    happened = message.event_at.astimezone(UTC).isoformat(timespec="milliseconds")
-    body = {
-        "type": message.event_type,
-        "timestamp": happened.replace("+00:00", "Z"),
-        "data": data,
-    }
+def body_of(event_type: str, happened_at: datetime, data: Mapping[str, object]) -> bytes:
+    """The body of a Standard Webhook; the same values always give the same bytes."""
+    happened = happened_at.astimezone(UTC).isoformat(timespec="milliseconds")
+    body = {"type": event_type, "timestamp": happened.replace("+00:00", "Z"), "data": data}
     return json.dumps(body, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()

@@ -73,6 +73,25 @@ def resumed(message: Message, now: datetime) -> Message:
     return _taken_away(replace(message, due_at=now))
 
 
+def to_replay(
+    messages: Iterable[Message],
+    *,
+    states: Iterable[MessageState] = (MessageState.FAILED,),
+    since: datetime | None = None,
+    until: datetime | None = None,
+) -> list[Message]:
+    """Those of the messages that are in one of the states and were made in [since, until)."""
+    wanted = frozenset(states)
+    return [
+        message
+        for message in messages
+        if message.state in wanted
+        and MessageState.PENDING in MESSAGE_FOLLOWS[message.state]
+        and (since is None or message.created_at >= since)
+        and (until is None or message.created_at < until)
+    ]
+
+
 def fan_out(
     event: Event,
     notices: Iterable[Notice],

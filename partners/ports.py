@@ -36,6 +36,12 @@ class Ids(Protocol):
     def new(self, prefix: str) -> str:
         """`prefix_` and at least 120 random bits in base 62."""
 
+    def ordered(self, prefix: str) -> str:
+        """The same behind the time of its making: later ids sort after earlier ones.
+
+        For rows that nobody outside is told of: what is made together is then stored together.
+        """
+
 
 class Purpose(StrEnum):
     """What a tag is for. Each has a key of its own, so that tags of two purposes never meet."""
@@ -188,6 +194,23 @@ class Sender(Protocol):
 
     def close(self) -> None:
         """Stop; what is in flight ends as error 'closed'."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The whole answer to one question. Header names in lower case; a status of 0 is no answer."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    error: str | None = None
+
+
+class Caller(Protocol):
+    """Asks one endpoint one thing and waits. For enrolment: delivery never reads an answer."""
+
+    def ask(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> Reply:
+        """The reply, cut at the response limit. Never raises for a bad partner."""
 
 
 class EndpointGate(Protocol):

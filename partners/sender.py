@@ -14,7 +14,7 @@ import ssl
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
@@ -24,7 +24,8 @@ import pycurl
 
 from partners.egress import EgressGuard
 from partners.errors import EndpointRefused, UnsafeAddress, UnsuitableLibrary
-from partners.ports import Answer, Post
+from partners.model import EndpointId
+from partners.ports import Answer, Post, Reply
 
 
 class Failure(StrEnum):
@@ -125,6 +126,14 @@ class _SocketAddress(NamedTuple):
     address: tuple[str | bytes, int]
 
 
+@dataclass(slots=True)
+class _Kept:
+    """What is kept of a reply that somebody reads."""
+
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytearray = field(default_factory=bytearray)
+
+
 class _Transfer:
     """One post under way: libcurl's handle and what has been seen of the answer.
 
@@ -137,6 +146,7 @@ class _Transfer:
         self.guard = guard
         self.opened = opened
         self.settings = settings
+        self.kept: _Kept | None = None
         self.curl = _configured(pycurl.Curl(), guard, settings)
         self.curl.setopt(pycurl.HEADERFUNCTION, self._on_header)
         self.curl.setopt(pycurl.WRITEFUNCTION, self._on_body)
@@ -200,14 +210,21 @@ class _Transfer:
             found = _STATUS.match(line)
             self.status = int(found[1]) if found else 0
             self.retry_after = None
+            if self.kept is not None:
+                self.kept.headers.clear()
         elif line == b"\r\n" or line == b"\n":
             self.final = self.status >= 200
         elif line[:12].lower() == b"retry-after:":
             value = line[12:].decode("latin-1")
             self.retry_after = retry_after_seconds(value, datetime.now(UTC))
+        if self.kept is not None and b":" in line:
+            name, _, text = line.decode("latin-1").partition(":")
+            self.kept.headers[name.strip().lower()] = text.strip()
 
     def _on_body(self, part: bytes) -> int:
         self.read += len(part)
+        if self.kept is not None:
+            self.kept.body += part
         return len(part) if self.read <= self.settings.response_limit else 0
 
     def _open_socket(self, purpose: int, wanted: _SocketAddress) -> socket.socket | int:
@@ -233,6 +250,8 @@ def _configured(curl: pycurl.Curl, guard: EgressGuard, settings: SenderSettings)
     curl.setopt(pycurl.PROXY, "")
     curl.setopt(pycurl.NOPROXY, "*")
     curl.setopt(pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_2TLS)
+    # A burst waits to learn whether its one new connection can carry it all.
+    curl.setopt(pycurl.PIPEWAIT, 1)
     curl.setopt(pycurl.SSLVERSION, pycurl.SSLVERSION_TLSv1_2)
     curl.setopt(pycurl.SSL_VERIFYPEER, 1)
     curl.setopt(pycurl.SSL_VERIFYHOST, 2)
@@ -246,6 +265,48 @@ def _configured(curl: pycurl.Curl, guard: EgressGuard, settings: SenderSettings)
     if bundle is not None:
         curl.setopt(pycurl.CAINFO, bundle)
     return curl
+
+
+def _perform(curl: pycurl.Curl) -> int:
+    """Do it now and wait; libcurl's code for how it ended."""
+    try:
+        curl.perform()
+    except pycurl.error as problem:
+        return int(problem.args[0])
+    return int(pycurl.E_OK)
+
+
+class CurlCaller:
+    """Implements ports.Caller, under the same guard, certificates and limits as the sender."""
+
+    def __init__(
+        self, guard: EgressGuard | None = None, settings: SenderSettings | None = None
+    ) -> None:
+        refuse_leaky_libcurl()
+        self._guard = guard or EgressGuard()
+        self._settings = settings or SenderSettings()
+
+    def ask(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> Reply:
+        """The reply, cut at the response limit; a URL that may not be asked gets none."""
+        try:
+            self._guard.check_url(url)
+        except EndpointRefused as refusal:
+            return Reply(0, {}, b"", refusal.code)
+        return self._ask(method, Post("", EndpointId(""), url, headers, body))
+
+    def _ask(self, method: str, question: Post) -> Reply:
+        opened: list[socket.socket] = []
+        transfer = _Transfer(self._guard, self._settings, opened)
+        transfer.kept = _Kept()
+        transfer.begin(question)
+        transfer.curl.setopt(pycurl.CUSTOMREQUEST, method)
+        code = _perform(transfer.curl)
+        transfer.curl.close()
+        for each in opened:
+            each.close()
+        answer = transfer.answer(code)
+        kept = transfer.kept
+        return Reply(answer.status or 0, kept.headers, bytes(kept.body), answer.error)
 
 
 class CurlSender:

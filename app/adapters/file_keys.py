@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import os
 import stat
+import threading
 from base64 import b64decode, b64encode
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,6 +73,7 @@ class FileKeyRing:
         self._roots = roots.keys
         self._newest = next(reversed(roots.keys))
         self._ciphers: dict[tuple[int, str, str], AESGCM] = {}
+        self._nonces = _Nonces()
         self._keyed = {
             purpose: HMAC(_derive(roots.tag_root, b"tag", purpose), SHA256()) for purpose in Purpose
         }
@@ -79,7 +81,7 @@ class FileKeyRing:
     def seal(self, place: Place, plaintext: bytes) -> bytes:
         """Encrypt for that place under the newest key; 31 bytes longer than the plaintext."""
         head = _VERSION + self._newest.to_bytes(2, "big")
-        nonce = os.urandom(_NONCE_BYTES)
+        nonce = self._nonces.take()
         cipher = self._cipher(self._newest, place)
         return head + nonce + cipher.encrypt(nonce, plaintext, _bound(place, head))
 
@@ -109,6 +111,26 @@ class FileKeyRing:
             key = _derive(self._roots[key_id], b"seal", place.table, place.column)
             cipher = self._ciphers[name] = AESGCM(key)
         return cipher
+
+
+class _Nonces:
+    """Random nonces, many fetched together: a call to the kernel gives up the interpreter lock."""
+
+    _AT_ONCE = 256
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._ready: list[bytes] = []
+
+    def take(self) -> bytes:
+        """Twelve random bytes, never given twice."""
+        with self._lock:
+            if not self._ready:
+                fresh = os.urandom(_NONCE_BYTES * self._AT_ONCE)
+                self._ready = [
+                    fresh[at : at + _NONCE_BYTES] for at in range(0, len(fresh), _NONCE_BYTES)
+                ]
+            return self._ready.pop()
 
 
 def create_root_key(path: Path) -> None:

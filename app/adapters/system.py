@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import string
 import threading
+import time
 from datetime import UTC, datetime
 
 _ALPHABET = (string.digits + string.ascii_letters).encode()
@@ -36,8 +37,15 @@ class RandomIds:
 
     def new(self, prefix: str) -> str:
         """`prefix_` and 125 random bits in base 62 (21 letters), never given twice."""
+        return f"{prefix}_{self._name()}"
+
+    def ordered(self, prefix: str) -> str:
+        """`prefix_`, twelve hexadecimal digits of the time in milliseconds, and 125 random bits."""
+        return f"{prefix}_{time.time_ns() // 1_000_000:012x}{self._name()}"
+
+    def _name(self) -> str:
         with self._lock:
             while len(self._letters) < _LENGTH:
                 self._letters += os.urandom(_AT_ONCE).translate(_LETTER_OF, _UNFAIR).decode()
             name, self._letters = self._letters[:_LENGTH], self._letters[_LENGTH:]
-        return f"{prefix}_{name}"
+        return name

@@ -58,7 +58,7 @@ class House:
         partner_id: PartnerId | None = None,
     ) -> AddEvent:
         """An outbox event about those items, for every partner concerned or for one."""
-        event_id = EventId(self.ids.new("evt"))
+        event_id = EventId(self.ids.ordered("evt"))
         now = self.clock.now()
         return AddEvent(Event(event_id, type, case_id, tuple(items), now, partner_id))
 

@@ -65,7 +65,7 @@ class SubmitReport:
     ) -> list[Change]:
         house, now = self.house, self.house.clock.now()
         case = Case(
-            id=CaseId(house.ids.new("case")),
+            id=CaseId(house.ids.ordered("case")),
             key_tag=house.case_tag(case_key),
             basis=claim.basis,
             band=presentation.band,

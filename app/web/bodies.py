@@ -22,7 +22,8 @@ _MEDIA = re.compile(
     re.DOTALL,
 )
 _MEDIA_BASE64 = re.compile(
-    rb'"(?:data:[a-z]+/|/9j/|iVBORw0KGgo|R0lGOD|UklGR|AAAA[A-Za-z0-9+/]{2,4}Z0eX|UEsDB|GkXfo)'
+    rb'"(?:data:[a-z]+/|/9j/|iVBORw0KGgo|R0lGOD|UklGR|AAAA[A-Za-z0-9+/]{2,4}Z0eX|UEsDB|GkXfo'
+    rb"|Qk[A-Za-z0-9+/]{6}AA|SUkqA|TU0AK|JVBER)"
 )
 
 

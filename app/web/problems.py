@@ -41,7 +41,7 @@ KINDS: dict[str, Kind] = {
     "not-json": Kind(
         400,
         "The body is not JSON.",
-        "Send one JSON object in UTF-8: no key twice, no NaN, at most 16 levels deep.",
+        "Send one JSON object in UTF-8: no key twice, no NaN, not nested without end.",
     ),
     "body-unexpected": Kind(400, "This request takes no body.", "Leave the body out."),
     "header-invalid": Kind(

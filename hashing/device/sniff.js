@@ -2,8 +2,8 @@
  * What a file is, by its bytes and never by its name: a still picture, a moving one, a video, and
  * whether its end is there.
  *
- * Browsers happily decode half a JPEG and paint the rest grey, and such a hash finds nothing; so
- * the end is looked for here.
+ * Some browsers decode half a JPEG and paint the rest grey, and such a hash finds nothing; so the
+ * end is looked for here.
  */
 import { Refusal } from "./refusals.js";
 

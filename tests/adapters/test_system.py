@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections import Counter
 from datetime import UTC
 
@@ -21,6 +22,16 @@ def test_no_letter_is_favoured() -> None:
     expected = 5000 * 21 / 62
     assert len(seen) == 62
     assert sum((count - expected) ** 2 / expected for count in seen.values()) < 150
+
+
+def test_ordered_ids_sort_by_the_time_of_their_making() -> None:
+    ids = RandomIds()
+    made = []
+    for _ in range(5):
+        made.append(ids.ordered("case"))
+        time.sleep(0.002)
+    assert made == sorted(made)
+    assert all(re.fullmatch(r"case_[0-9a-f]{12}[0-9A-Za-z]{21}", id_) for id_ in made)
 
 
 def test_the_clock_is_aware_and_utc() -> None:

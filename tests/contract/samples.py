@@ -41,7 +41,7 @@ _ids = RandomIds()
 def a_case(**fields: Any) -> Case:
     return Case(
         **{
-            "id": CaseId(_ids.new("case")),
+            "id": CaseId(_ids.ordered("case")),
             "key_tag": os.urandom(32),
             "basis": AgeBasis.VERIFIED_ESTIMATE,
             "band": AgeBand.FROM_13_TO_15,
@@ -86,7 +86,7 @@ def an_entry(case: Case, number: int = 1, **fields: Any) -> AuditEntry:
 
 
 def an_event(case: Case, *items: int) -> Event:
-    return Event(EventId(_ids.new("evt")), EventType.REMOVAL_REQUESTED, case.id, items or (1,), NOW)
+    return Event(EventId(_ids.ordered("evt")), EventType.REMOVAL_REQUESTED, case.id, items or (1,), NOW)
 
 
 def a_report() -> tuple[Case, list[Change]]:

@@ -211,6 +211,8 @@ class Platform:
                 self._open.add(connection)
             reader = connection.makefile("rb")
             while (request := _read(reader)) is not None:
+                if self.stopped.is_set():
+                    break  # a socket that was shut down reads what is left of TLS as if plain
                 with self._lock:
                     self.received.append(request)
                 if not self.behave(self, request, connection):

@@ -36,6 +36,7 @@ from partners.outbox import (
     moved,
     replayed,
     resumed,
+    to_replay,
 )
 from tests.contract.messages_contract import a_message
 from tests.partners.memory import EPOCH, SetClock, a_notice
@@ -191,3 +192,17 @@ def test_never_a_message_too_many_or_too_few(
     made = spread(an_event(*items), [notice_of(i, p) for i, p in sorted(noticed)], partners)
     expected = sum(counts.get(partner, 0) for item, partner in noticed if item in items)
     assert len(made) == len({m.id for m in made}) == expected
+
+
+def test_one_a_range_or_all_failed_are_replayed_and_never_what_was_cancelled() -> None:
+    messages = [
+        replace(a_message(n, state=state), created_at=NOW + timedelta(hours=n))
+        for n, state in enumerate([*MessageState, *MessageState])
+    ]
+    failed = [m for m in messages if m.state is MessageState.FAILED]
+    assert to_replay(messages) == failed
+    assert to_replay(messages, since=failed[1].created_at) == failed[1:]
+    assert to_replay(messages, until=failed[1].created_at) == failed[:1]
+    every = to_replay(messages, states=MessageState)
+    assert {m.state for m in every} == {MessageState.FAILED, MessageState.DELIVERED}
+    assert all(replayed(m, NOW).due_at == NOW for m in every)

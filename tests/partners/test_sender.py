@@ -93,11 +93,10 @@ def test_many_posts_go_at_once_and_each_ends_once(sender: CurlSender, certificat
 
 def test_http2_shares_one_connection(sender: CurlSender, certificate: Path) -> None:
     with Http2Platform(certificate) as platform:
-        assert post(sender, platform.url).status == 200
         for n in range(20):
             sender.submit(a_post(platform.url, str(n)))
         assert {a.status for a in collect(sender, 20)} == {200}
-    assert (platform.requests, platform.connections) == (21, 1)
+    assert (platform.requests, platform.connections) == (20, 1)
 
 
 def test_http2_goaway_is_followed_by_another_connection(

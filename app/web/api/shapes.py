@@ -121,10 +121,13 @@ class LocationShape(Shape):
     """Where the item was seen on one platform. Taken only where the operator switched it on."""
 
     platform = text(PLATFORM_ID, required=True)
-    where_seen = fields.String(
+    where_seen = text(
+        rf"[^\x00-\x1f\x7f-\x9f\ud800-\udfff]{{1,{LONGEST_LOCATION}}}",
         required=True,
-        validate=validate.Length(1, LONGEST_LOCATION),
-        metadata={"description": "A link or a username. Sealed to that platform alone."},
+        metadata={
+            "pattern": rf"^[^\x00-\x1f\x7f-\x9f]{{1,{LONGEST_LOCATION}}}$",
+            "description": "A link or a username. Sealed to that platform alone.",
+        },
     )
 
 

@@ -1,0 +1,172 @@
+"""The young person's pages: a shell in each language, the box that hashes, the way out.
+
+They hold nothing and decide nothing: what a page knows it learns from /v1/… like any other client.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from flask import Blueprint, Flask, Response, current_app, redirect, render_template, request
+from flask import send_from_directory
+from werkzeug.wrappers import Response as AnyResponse
+
+from app.web.access import Access, access
+from app.web.child import languages, operator, policies
+from app.web.child.languages import Language
+from app.web.child.operator import Pages
+from app.web.context import NAME as CONTEXT
+from app.web.context import settings
+from app.web.problems import Problem
+
+NAME = "report_remove_pages"
+DEVICE = Path(__file__).resolve().parents[3] / "hashing" / "device"
+STATIC = Path(__file__).with_name("static")
+LEFT = "left"
+LEFT_FOR = timedelta(minutes=5)
+_FILE_NAME = re.compile(r"[a-z0-9-]+\.(?:js|css|svg)")
+
+blueprint = Blueprint("child", __name__, template_folder="templates")
+
+
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """Read once, when the application is made."""
+
+    pages: Pages
+    languages: dict[str, Language]
+
+
+def install(app: Flask) -> None:
+    """Put the pages on the application."""
+    given = app.extensions[CONTEXT].settings
+    app.extensions[NAME] = Shelf(operator.read(given.data_dir), languages.load())
+    app.register_blueprint(blueprint)
+
+
+def shelf() -> Shelf:
+    """What was read."""
+    found: Shelf = current_app.extensions[NAME]
+    return found
+
+
+# ---- pages ---------------------------------------------------------------------------------------
+
+
+@blueprint.route("/")
+@access(Access.PUBLIC)
+def start() -> AnyResponse:
+    """The pages in the language that the browser asks for, or English."""
+    wanted = request.accept_languages.best_match(languages.CODES, default=languages.CODES[0])
+    response = _shell(wanted)
+    response.headers["Vary"] = "Accept-Language"
+    return response
+
+
+@blueprint.route("/<any(en, cy, ar):code>")
+@access(Access.PUBLIC)
+def in_language(code: str) -> AnyResponse:
+    """The pages in one language."""
+    return _shell(code)
+
+
+def _shell(code: str) -> AnyResponse:
+    if LEFT in request.cookies:
+        return _away()
+    held = shelf()
+    page = render_template(
+        "child/shell.html",
+        language=held.languages[code],
+        languages=held.languages.values(),
+        pages=held.pages,
+        say=held.languages[code].say,
+    )
+    return _answer(page, policies.PAGE_HEADERS)
+
+
+@blueprint.route("/box/<any(en, cy, ar):code>")
+@access(Access.PUBLIC)
+def box(code: str) -> AnyResponse:
+    """The frame in which photos are opened and hashed."""
+    if LEFT in request.cookies:
+        return _away()
+    held = shelf()
+    page = render_template(
+        "child/box.html",
+        language=held.languages[code],
+        say=held.languages[code].say,
+        budget=min(held.pages.hashes_per_photo, settings().max_hashes_per_item - 3),
+        most=settings().max_items_per_case,
+    )
+    return _answer(page, policies.BOX_HEADERS)
+
+
+def _answer(page: str, headers: dict[str, str]) -> Response:
+    response = Response(page, mimetype="text/html")
+    response.headers.update(headers)
+    return response
+
+
+# ---- leaving -------------------------------------------------------------------------------------
+
+
+@blueprint.route("/leave")
+@access(Access.PUBLIC)
+def leave() -> AnyResponse:
+    """First hop: the browser forgets what it kept of us."""
+    response = redirect("/left", 303)
+    response.headers["Clear-Site-Data"] = '"cache", "cookies", "storage"'
+    return response
+
+
+@blueprint.route("/left")
+@access(Access.PUBLIC)
+def left() -> AnyResponse:
+    """Second hop: for a while our pages lead away, so that Back shows none of them.
+
+    It cannot be the first one, which wipes cookies, its own too.
+    """
+    response = _away()
+    response.set_cookie(
+        LEFT,
+        "1",
+        max_age=LEFT_FOR,
+        secure=settings().public_url.startswith("https:"),
+        httponly=True,
+        samesite="Lax",
+    )
+    return response
+
+
+def _away() -> AnyResponse:
+    return redirect(shelf().pages.leave_to, 303)
+
+
+# ---- files ---------------------------------------------------------------------------------------
+
+
+@blueprint.route("/pages/<name>")
+@access(Access.PUBLIC)
+def page_file(name: str) -> Response:
+    """A script, the style or the icon."""
+    return _file(STATIC, name)
+
+
+@blueprint.route("/device/<name>")
+@access(Access.PUBLIC)
+def device_file(name: str) -> Response:
+    """A module of the library that hashes on the device."""
+    return _file(DEVICE, name)
+
+
+def _file(folder: Path, name: str) -> Response:
+    if not _FILE_NAME.fullmatch(name) or not (folder / name).is_file():
+        raise Problem("not-found")
+    response = send_from_directory(folder, name, conditional=False, etag=False)
+    response.headers.pop("Last-Modified", None)
+    response.headers["Cache-Control"] = "no-store"
+    response.headers.update(policies.FILE_HEADERS)
+    return response

@@ -1,0 +1,67 @@
+"""What the browser may do on each kind of page: nothing, and then only what that page uses."""
+
+from __future__ import annotations
+
+_CLOSED = "base-uri 'none'; form-action 'none'; require-trusted-types-for 'script'"
+
+# Fetching goes to our own address alone; the box is the only frame.
+PAGE = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "frame-src 'self'; manifest-src 'self'; worker-src 'self'; frame-ancestors 'none'; "
+    f"trusted-types offline; {_CLOSED}"
+)
+
+# The photo is opened in here, so no address can be reached from in here. `sandbox` holds even
+# where somebody opens the box without our page around it.
+BOX = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'none'; "
+    "media-src blob:; worker-src 'none'; frame-ancestors 'self'; sandbox allow-scripts; "
+    f"trusted-types 'none'; {_CLOSED}"
+)
+
+# A worker that serves kept pages may fetch from us, and nothing else.
+OFFLINE = "default-src 'none'; connect-src 'self'"
+
+_OFF = (
+    "accelerometer",
+    "autoplay",
+    "browsing-topics",
+    "camera",
+    "display-capture",
+    "encrypted-media",
+    "fullscreen",
+    "geolocation",
+    "gyroscope",
+    "hid",
+    "idle-detection",
+    "local-fonts",
+    "magnetometer",
+    "microphone",
+    "midi",
+    "payment",
+    "picture-in-picture",
+    "publickey-credentials-get",
+    "screen-wake-lock",
+    "serial",
+    "usb",
+    "web-share",
+    "xr-spatial-tracking",
+)
+_FEATURES_OFF = ", ".join(f"{feature}=()" for feature in _OFF)
+
+PAGE_HEADERS = {
+    "Content-Security-Policy": PAGE,
+    "Cross-Origin-Embedder-Policy": "require-corp",
+    # Only so that the case code can be copied with one press.
+    "Permissions-Policy": f"{_FEATURES_OFF}, clipboard-read=(), clipboard-write=(self)",
+}
+BOX_HEADERS = {
+    "Content-Security-Policy": BOX,
+    "Cross-Origin-Embedder-Policy": "require-corp",
+    "Permissions-Policy": f"{_FEATURES_OFF}, clipboard-read=(), clipboard-write=()",
+}
+# The box has no origin of its own, so it asks for our files as a stranger would.
+FILE_HEADERS = {
+    "Access-Control-Allow-Origin": "*",
+    "Cross-Origin-Embedder-Policy": "require-corp",
+}
