@@ -115,9 +115,13 @@ def build(settings: Settings, clock: Clock | None = None) -> Runtime:
 def _keys(data_dir: Path) -> KeyRing:
     """The key ring; a root key is made on the very first start and never again."""
     path = data_dir / ROOT_KEY
-    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as fault:
+        raise StartRefused(f"{data_dir} cannot be made: {fault.strerror}") from None
+    was_sealed = (data_dir / DATABASE).exists()  # asked first: the key is made before it
     if not path.exists():
-        if (data_dir / DATABASE).exists():
+        if was_sealed:
             raise StartRefused(f"{path} is missing beside a database that was sealed with it")
         with suppress(FileExistsError):  # another process of ours was a moment faster
             create_root_key(path)

@@ -408,17 +408,17 @@ def partner_resume(partner_id: str, as_json: bool) -> None:
 
 @partner.command("rotate")
 @click.argument("partner_id")
-@click.option("--secret", type=click.Choice(["api_key", "signing_key"]), required=True)
+@click.option("--secret", "which", type=click.Choice(["api_key", "signing_key"]), required=True)
 @click.option("--overlap-hours", type=click.IntRange(0, 168), default=24, show_default=True)
 @json_option
-def partner_rotate(partner_id: str, secret: str, overlap_hours: int, as_json: bool) -> None:
+def partner_rotate(partner_id: str, which: str, overlap_hours: int, as_json: bool) -> None:
     """Replace a platform's API key, or the keys its webhooks are signed with."""
     from datetime import timedelta
 
     overlap = timedelta(hours=overlap_hours)
     with _open_runtime() as runtime:
         manage = runtime.services.manage_partners
-        turn = manage.rotate_api_key if secret == "api_key" else manage.rotate_signing_keys
+        turn = manage.rotate_api_key if which == "api_key" else manage.rotate_signing_keys
         made = _deciding(lambda: turn(partner_id, overlap), as_json)
     give(as_json, made, *(line for row in made for line in _pairs(row)))
 

@@ -95,17 +95,19 @@ def _clean_env() -> dict[str, str]:
 
 def run(*, once: bool, photo: Path | None, port: int) -> int:
     """The walk. 0 if every step happened, 1 otherwise."""
-    with tempfile.TemporaryDirectory(prefix="report-remove-demo-") as name:
-        with _processes(Path(name)) as processes:
-            try:
-                addresses = _walk(Walk(), processes, photo or PHOTO, port)
-            except (StepFailed, Refused, Unreachable, NoToken) as fault:
-                click.echo(f"The walk stopped: {fault}", err=True)
-                return 1
-            for line in addresses:
-                click.echo(line)
-            if not once:
-                _stay_up(processes)
+    with (
+        tempfile.TemporaryDirectory(prefix="report-remove-demo-") as name,
+        _processes(Path(name)) as processes,
+    ):
+        try:
+            addresses = _walk(Walk(), processes, photo or PHOTO, port)
+        except (StepFailed, Refused, Unreachable, NoToken) as fault:
+            click.echo(f"The walk stopped: {fault}", err=True)
+            return 1
+        for line in addresses:
+            click.echo(line)
+        if not once:
+            _stay_up(processes)
     return 0
 
 

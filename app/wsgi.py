@@ -6,13 +6,14 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from prometheus_client import start_http_server
 from waitress.server import create_server
 
-from app.bootstrap import Runtime
+from app.bootstrap import Runtime, StartRefused
 from app.observability import LogEvent
 from app.web.application import create_app
 from app.web.server import channels, listen_to
@@ -22,36 +23,41 @@ GRACE = 5.0  # seconds for which answers are waited for at the end
 
 
 def serve(runtime: Runtime, ready: Callable[[dict[str, Any]], None]) -> None:
-    """Serve until SIGTERM or SIGINT, then finish or give back what is in hand."""
+    """Serve until SIGTERM or SIGINT, then finish or give back what is in hand.
+
+    Raises StartRefused if a port cannot be had.
+    """
     settings = runtime.settings
     sockets: dict[int, Any] = {}
-    server = create_server(
-        create_app(runtime.context),
-        map=sockets,
-        host=settings.host,
-        port=settings.port,
-        # One socket, so that there is one port: a name may have addresses of both families.
-        ipv4=":" not in settings.host,
-        ipv6=":" in settings.host,
-        threads=settings.threads,
-        connection_limit=4000,
-        asyncore_use_poll=True,
-        # One more than is taken, for waitress refuses from there on.
-        max_request_body_size=settings.max_body_bytes + 1,
-        # A body waits in memory: beyond this, waitress would write it to a file.
-        inbuf_overflow=settings.max_body_bytes + 1,
-        max_request_header_size=16_384,
-        channel_timeout=30,
-        ident=None,
-        # Otherwise waitress drops X-Forwarded-For before ProxyFix has read it.
-        clear_untrusted_proxy_headers=settings.trusted_proxies == 0,
-        expose_tracebacks=False,
-    )
+    with _listening(runtime, settings.port):
+        server = create_server(
+            create_app(runtime.context),
+            map=sockets,
+            host=settings.host,
+            port=settings.port,
+            # One socket, so that there is one port: a name may have addresses of both families.
+            ipv4=":" not in settings.host,
+            ipv6=":" in settings.host,
+            threads=settings.threads,
+            connection_limit=4000,
+            asyncore_use_poll=True,
+            # One more than is taken, for waitress refuses from there on.
+            max_request_body_size=settings.max_body_bytes + 1,
+            # A body waits in memory: beyond this, waitress would write it to a file.
+            inbuf_overflow=settings.max_body_bytes + 1,
+            max_request_header_size=16_384,
+            channel_timeout=30,
+            ident=None,
+            # Otherwise waitress drops X-Forwarded-For before ProxyFix has read it.
+            clear_untrusted_proxy_headers=settings.trusted_proxies == 0,
+            expose_tracebacks=False,
+        )
     server.channel_class = channels(runtime.context)
     listen_to(logging.getLogger("waitress"), runtime.context.journal)
-    metrics, metrics_thread = start_http_server(
-        settings.metrics_port, "127.0.0.1", runtime.context.metrics.registry
-    )
+    with _listening(runtime, settings.metrics_port):
+        metrics, metrics_thread = start_http_server(
+            settings.metrics_port, "127.0.0.1", runtime.context.metrics.registry
+        )
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: _end(ended, server))
@@ -75,6 +81,16 @@ def serve(runtime: Runtime, ready: Callable[[dict[str, Any]], None]) -> None:
     metrics_thread.join(5)
     drained = runtime.close()
     runtime.context.journal.note(LogEvent.SERVICE_STOPPED, drained=drained)
+
+
+@contextmanager
+def _listening(runtime: Runtime, port: int) -> Iterator[None]:
+    """Raises StartRefused if that port cannot be had."""
+    try:
+        yield
+    except OSError as fault:
+        runtime.close()
+        raise StartRefused(f"cannot listen on port {port}: {fault.strerror}") from None
 
 
 def _port(server: Any) -> int:

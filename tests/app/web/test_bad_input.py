@@ -109,8 +109,8 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
         Settings.from_env(environment(folder, AGE_ISSUERS_FILE=str(trusted), TAKE_LOCATIONS="yes"))
     )
     add = runtime.services.manage_partners.add
-    mine = add("Alpha", None, "v1a", "none", None, True)
-    other = add("Beta", None, "v1a", "none", None, False)
+    mine = add("Alpha", None, "v1a", "none", None, takes_location=True)
+    other = add("Beta", None, "v1a", "none", None, takes_location=False)
     client = create_app(runtime.context).test_client()
     words = set(WORD.findall(client.get("/openapi.json").get_data(as_text=True)))
     yield House(runtime, client, folder / "var", issuer, mine, other, _documented(client), words)
@@ -752,7 +752,8 @@ def test_a_partner_route_asks_for_an_api_key(
 
 
 def test_a_key_that_was_replaced_is_refused(house: House) -> None:
-    made = house.runtime.services.manage_partners.add("Gamma", None, "v1a", "none", None, False)
+    add = house.runtime.services.manage_partners.add
+    made = add("Gamma", None, "v1a", "none", None, takes_location=False)
     body = {"secret": "api_key", "overlap_hours": 0}
     answer = house.post("/v1/partner/secret/rotate", body, **house.as_partner(made))
     assert answer.status_code == 200
@@ -762,7 +763,7 @@ def test_a_key_that_was_replaced_is_refused(house: House) -> None:
 
 def test_a_suspended_partner_is_refused(house: House) -> None:
     manage = house.runtime.services.manage_partners
-    made = manage.add("Delta", None, "v1a", "none", None, False)
+    made = manage.add("Delta", None, "v1a", "none", None, takes_location=False)
     manage.suspend(str(made["partner_id"]))
     for path in PARTNER_ROUTES:
         answer = _call(house, path, house.as_partner(made))
