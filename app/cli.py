@@ -295,7 +295,11 @@ def _runtime() -> Runtime:
     try:
         return build(Settings.from_env(os.environ))
     except (BadSettings, StartRefused) as fault:
-        stop(MISCONFIGURED, "cannot start:\n  " + "\n  ".join(fault.problems))
+        _cannot_start(fault.problems)
+
+
+def _cannot_start(problems: list[str]) -> NoReturn:
+    stop(MISCONFIGURED, "cannot start:\n  " + "\n  ".join(problems))
 
 
 @main.command()
@@ -307,6 +311,7 @@ def serve(ready_file: Path | None, as_json: bool) -> None:
     Settings come from the environment: see `report-remove settings`. Stop it with SIGTERM; what is
     in flight is finished or given back.
     """
+    from app.bootstrap import StartRefused
     from app.wsgi import serve as run
 
     def ready(facts: dict[str, Any]) -> None:
@@ -320,7 +325,10 @@ def serve(ready_file: Path | None, as_json: bool) -> None:
         if ready_file:
             ready_file.write_text(json.dumps(facts))
 
-    run(_runtime(), ready)
+    try:
+        run(_runtime(), ready)
+    except StartRefused as fault:
+        _cannot_start(fault.problems)
 
 
 @main.command()

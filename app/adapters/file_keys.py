@@ -139,7 +139,12 @@ def create_root_key(path: Path) -> None:
     Raises FileExistsError rather than replace one: all that was sealed would be lost.
     """
     lines = [_FORMAT, f"tag {_new_root()}", f"key 1 {_new_root()}"]
-    _write_new(path, "\n".join(lines) + "\n")
+    beside = path.with_name(f"{path.name}.{os.getpid()}.new")
+    _write_new(beside, "\n".join(lines) + "\n")
+    try:
+        path.hardlink_to(beside)  # whole or not at all: another process may read it at once
+    finally:
+        beside.unlink()
     _sync_folder(path)
 
 

@@ -131,7 +131,7 @@ class Gallery:
         return found
 
     def forget(self, item_id: str) -> None:
-        """The item was withdrawn: nothing of it is kept, and what it hid is a decision to review."""
+        """The item was withdrawn: nothing is kept of it, and what it hid is listed again."""
         self._taken_down = {n: i for n, i in self._taken_down.items() if i != item_id}
 
     def listed(self) -> list[str]:

@@ -51,7 +51,7 @@ def test_other_programs_variables_are_none_of_our_business() -> None:
 
 def test_the_documentation_lists_exactly_the_settings() -> None:
     text = (ROOT / "docs/SETTINGS.md").read_text()
-    rows = dict(re.findall(r"^\| `(REPORT_REMOVE_[A-Z_]+)` \| `?([^|]*?)`? \|", text, re.M))
+    rows = dict(re.findall(r"^\| `(REPORT_REMOVE_[A-Z_]+)` \| `?([^|]*?)`? \|", text, re.MULTILINE))
     expected = {
         PREFIX + s.name.upper(): s.metadata["default"] or "(empty)" for s in fields(Settings)
     }

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from app.domain.errors import Contested, StoreUnavailable
+from app.ports import CloseEvent
 from app.services.expand_event import CHUNK, ExpandEvent, ExpandEvents
 from app.services.scrub_case import ScrubCase
 from partners.events import EventType
@@ -39,7 +40,7 @@ class _Failing:
 
 def _expanding(world: World, store: Any) -> ExpandEvents:
     house = replace(world.house, store=store)
-    return ExpandEvents(house, ExpandEvent(house, world.services.policies, ScrubCase(house)))
+    return ExpandEvents(house, ExpandEvent(house, world.services.policies), ScrubCase(house))
 
 
 def _many(world: World) -> bytes:
@@ -92,9 +93,8 @@ def test_expanding_the_same_event_again_makes_the_same_rows(world: World) -> Non
     (event,) = world.house.store.open_events(10)
     world.expand()
     before = (world.messages(), world.count("notices"))
-    expand = world.services.expand_events.expand
     world.clock.forward(HOUR)
-    expand(event)
+    world.house.store.commit(*world.services.expand_events.expand(event))
     assert (world.messages(), world.count("notices")) == before
 
 
@@ -105,7 +105,7 @@ def test_a_message_that_was_delivered_meanwhile_stays_delivered(world: World) ->
     world.expand()
     world.deliver()
     before = world.notices(key)
-    world.services.expand_events.expand(event)
+    world.house.store.commit(*world.services.expand_events.expand(event))
     assert [message.state for message in world.messages()] == [MessageState.DELIVERED]
     assert world.notices(key) == before
 
@@ -195,5 +195,5 @@ def test_a_purged_cases_event_leaves_the_outbox(world: World) -> None:
     key = world.report()
     (event,) = world.house.store.open_events(10)
     world.house.store.purge_case(world.case(key).id)
-    assert world.services.expand_events.expand(event) == 0
+    assert world.services.expand_events.expand(event) == [CloseEvent(event.id)]
     assert world.messages() == []

@@ -16,6 +16,7 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from app.bootstrap import DATABASE, Runtime, build
+from app.client.age import Device
 from app.domain.age import AgeBand, Presentation
 from app.domain.case import Case, MediaKind
 from app.domain.report import ItemDraft
@@ -24,7 +25,6 @@ from app.services.catalogue import Services
 from app.services.house import House
 from app.settings import PREFIX, Settings
 from hashing.values import HashEntry, HashType, Pdq, Sha256
-from app.client.age import Device
 from infra.sandbox.issuer import Issuer, TokenRequest
 from partners.events import EventType
 from partners.model import (

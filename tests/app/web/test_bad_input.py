@@ -9,6 +9,7 @@ import re
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -21,9 +22,9 @@ from PIL import Image
 from werkzeug.test import TestResponse
 
 from app.bootstrap import DATABASE, Runtime, build
+from app.client.age import Device
 from app.settings import Settings
 from app.web.application import create_app
-from app.client.age import Device
 from infra.sandbox.issuer import Issuer, b64
 from tests.adapters.age.minting import ABSENT, changed, ed25519
 from tests.app.web.running import environment
@@ -74,16 +75,10 @@ class House:
 
     def kept(self) -> str:
         """A digest of every row of every table."""
-        with sqlite3.connect(f"file:{self.data / DATABASE}?mode=ro", uri=True) as connection:
-            tables = [
-                n
-                for (n,) in connection.execute("SELECT name FROM sqlite_schema WHERE type='table'")
-            ]
-            rows = [
-                (t, connection.execute(f"SELECT * FROM {t}").fetchall()) for t in sorted(tables)
-            ]
-        connection.close()
-        return sha256(repr(rows).encode()).hexdigest()
+        with closing(
+            sqlite3.connect(f"file:{self.data / DATABASE}?mode=ro", uri=True)
+        ) as connection:
+            return sha256("".join(connection.iterdump()).encode()).hexdigest()
 
     def case(self) -> str:
         """The key of a new case, told to the platforms."""

@@ -104,7 +104,15 @@ def _schemathesis(
     config.write_text(f'hooks = "{Path(__file__).with_name("schemathesis_hooks.py")}"\n')
     schema.write_text(json.dumps(document))
     program = Path(sys.executable).with_name("schemathesis")
-    command: list[str | Path] = [program, "--config-file", config, "run", schema, "--url", service.url]
+    command: list[str | Path] = [
+        program,
+        "--config-file",
+        config,
+        "run",
+        schema,
+        "--url",
+        service.url,
+    ]
     command += ["--checks", "all", "--max-examples", str(EXAMPLES), "--seed", str(SEED)]
     command += ["--continue-on-failure", "--no-color"]
     env = {

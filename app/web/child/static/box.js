@@ -1,0 +1,53 @@
+/**
+ * The box: the one place where a photo is opened. It has no origin and no network, and says only
+ * what letters.js lets through.
+ */
+import { DeviceHasher } from "/device/hasher.js";
+import { hashesOf } from "./letters.js";
+import { onThreeShifts } from "./shifts.js";
+
+const input = document.getElementById("file");
+const budget = Number(input.dataset.budget);
+const most = Number(input.dataset.most);
+const hasher = new DeviceHasher();
+let stopped = false;
+
+const say = (letter) => parent.postMessage(letter, "*");
+
+async function hashAll(files) {
+  stopped = false;
+  say({ is: "begun", files: files.length });
+  for (const [file, chosen] of files.entries()) {
+    if (stopped) say({ is: "refused", file, code: "stopped" });
+    else await hashOne(chosen, file);
+  }
+  say({ is: "ended" });
+}
+
+async function hashOne(chosen, file) {
+  const onProgress = (share) => say({ is: "progress", file, percent: Math.floor(share * 100) });
+  try {
+    const result = await hasher.hash(chosen, { budget, onProgress });
+    say({ is: "hashed", file, kind: result.kind, hashes: hashesOf(result) });
+  } catch (error) {
+    say({ is: "refused", file, code: error.code ?? "went_wrong" });
+  }
+}
+
+input.addEventListener("change", async () => {
+  const files = [...input.files];
+  if (files.length === 0) return;
+  input.disabled = true;
+  if (files.length > most) say({ is: "too_many" });
+  await hashAll(files.slice(0, most));
+  input.value = "";
+  input.disabled = false;
+});
+addEventListener("message", ({ source, data }) => {
+  if (source !== parent || data !== "stop") return;
+  stopped = true;
+  hasher.stop();
+});
+onThreeShifts(() => say({ is: "leave" }));
+input.disabled = false;
+say({ is: "ready" });

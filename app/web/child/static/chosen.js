@@ -1,0 +1,131 @@
+/** The photos and videos that were chosen: what the box said of them, and the list on the page. */
+import { byId, element } from "./elements.js";
+import { leave } from "./exit.js";
+import { letterFrom } from "./letters.js";
+import { wrong } from "./screens.js";
+import { say, words } from "./words.js";
+
+const PATIENCE_MS = 20_000;
+
+/** Files in the order they were chosen. An entry is working, ready or refused. */
+export class Chosen {
+  #entries = [];
+  #most;
+  #first = 0;
+  #busy = false;
+  #ready = false;
+  #frame = byId("box");
+
+  constructor(most = 50) {
+    this.#most = most;
+    addEventListener("message", (event) => this.#hear(event));
+    setTimeout(() => {
+      if (!this.#ready) wrong(words("choose.blocked"));
+    }, PATIENCE_MS);
+  }
+
+  get busy() {
+    return this.#busy;
+  }
+
+  /** { kind, hashes } of everything that is ready. */
+  get items() {
+    return this.#entries.filter(({ hashes }) => hashes).map(({ kind, hashes }) => ({ kind, hashes }));
+  }
+
+  forget() {
+    this.#entries = [];
+    this.#draw();
+  }
+
+  /** Only our own box is heard, and of it only what letters.js knows. */
+  #hear({ source, origin, data }) {
+    if (source !== this.#frame.contentWindow || origin !== "null") return;
+    const letter = letterFrom(data);
+    if (letter !== null) this.#take[letter.is](letter);
+  }
+
+  #take = {
+    ready: () => {
+      this.#ready = true;
+    },
+    leave,
+    too_many: () => wrong(words("choose.too_many", { most: this.#most })),
+    begun: ({ files }) => {
+      wrong("");
+      this.#busy = true;
+      this.#first = this.#entries.length;
+      for (let file = 0; file < files; file++) this.#entries.push({ percent: 0 });
+      this.#draw();
+    },
+    progress: ({ file, percent }) => this.#change(file, { percent }),
+    refused: ({ file, code }) => this.#change(file, { refused: words(`refused.${code}`) }),
+    hashed: ({ file, kind, hashes }) => this.#change(file, this.#fresh(kind, hashes)),
+    ended: () => {
+      this.#busy = false;
+      this.#draw();
+      say(this.#entries.map((entry, at) => `${this.#name(entry, at)}: ${stateOf(entry)}`).join(" "));
+    },
+  };
+
+  #change(file, more) {
+    const entry = this.#entries[this.#first + file];
+    if (!this.#busy || entry === undefined || entry.hashes || entry.refused) return;
+    Object.assign(entry, more);
+    this.#draw();
+  }
+
+  #fresh(kind, hashes) {
+    if (this.items.length >= this.#most) {
+      return { refused: words("choose.too_many", { most: this.#most }) };
+    }
+    const own = hashes.find(({ type }) => type === "sha256").value;
+    const same = this.items.some((item) => item.hashes.some(({ value }) => value === own));
+    return same ? { refused: words("choose.same") } : { kind, hashes };
+  }
+
+  #name({ kind }, at) {
+    return words(kind ? `choose.${kind}` : "choose.file", { number: at + 1 });
+  }
+
+  #draw() {
+    byId("chosen").hidden = this.#entries.length === 0;
+    byId("files").replaceChildren(...this.#entries.map((entry, at) => this.#row(entry, at)));
+  }
+
+  #row(entry, at) {
+    const working = !entry.hashes && !entry.refused;
+    const name = this.#name(entry, at);
+    const state = working
+      ? element("progress", { max: 100, value: entry.percent, "aria-label": name })
+      : element("span", { class: entry.hashes ? "ready" : "refused" }, stateOf(entry));
+    return element("li", {}, element("b", {}, name), state, this.#button(entry, name, working));
+  }
+
+  #button(entry, name, working) {
+    const word = words(working ? "choose.stop" : "choose.remove");
+    const act = working ? () => this.#stop() : () => this.#remove(entry);
+    const off = !working && this.#busy;
+    return element(
+      "button",
+      { type: "button", class: "small", "aria-label": `${word}: ${name}`, disabled: off, onclick: act },
+      word,
+    );
+  }
+
+  #stop() {
+    this.#frame.contentWindow.postMessage("stop", "*");
+  }
+
+  #remove(entry) {
+    this.#entries = this.#entries.filter((other) => other !== entry);
+    this.#draw();
+    this.#frame.focus();
+  }
+}
+
+function stateOf(entry) {
+  if (entry.refused) return entry.refused;
+  if (entry.hashes) return words(entry.kind === "video" ? "choose.ready_exact" : "choose.ready");
+  return words("choose.working", { percent: entry.percent });
+}

@@ -1,0 +1,24 @@
+/** Leaving fast. The page is emptied at once; then its history entry becomes the neutral one. */
+import { onThreeShifts } from "./shifts.js";
+import { say, words } from "./words.js";
+
+export function leave() {
+  document.body.replaceChildren();
+  location.replace("/leave");
+}
+
+/** Every way out on the page; Back to a page that the browser kept asks the server anew. */
+export function watchForLeaving() {
+  for (const link of document.querySelectorAll("[data-leave]")) {
+    link.addEventListener("click", (event) => {
+      event.preventDefault();
+      leave();
+    });
+  }
+  onThreeShifts(leave, (left) =>
+    say(left === 1 ? words("leave.press") : words("leave.presses", { left })),
+  );
+  addEventListener("pageshow", (event) => {
+    if (event.persisted) location.reload();
+  });
+}

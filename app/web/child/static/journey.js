@@ -1,0 +1,32 @@
+/** Which step comes after which. Pure: it knows steps and answers, no page. */
+
+/** The steps that are counted on the way to sending. */
+export const WAY = ["start", "safe", "age", "you", "choose", "where", "check"];
+
+const NEXT = {
+  leave: () => "start",
+  start: () => "safe",
+  safe: () => "age",
+  age: ({ age }) => (age === "adult" ? "then" : "you"),
+  then: ({ then }) => (then === "under" ? "you" : "adult"),
+  you: ({ you }) => (you === "other" ? "other" : "choose"),
+  choose: ({ adding }) => (adding ? "check" : "where"),
+  where: () => "check",
+};
+const BACK = {
+  safe: () => "start",
+  age: () => "safe",
+  then: () => "age",
+  adult: () => "then",
+  you: ({ age }) => (age === "adult" ? "then" : "age"),
+  other: () => "you",
+  choose: ({ adding }) => (adding ? "change" : "you"),
+  where: () => "choose",
+  check: ({ adding }) => (adding ? "choose" : "where"),
+};
+
+export const next = (step, answers) => NEXT[step](answers);
+export const back = (step, answers) => BACK[step](answers);
+
+/** The service's word for the age group. */
+export const bandOf = ({ age }) => (age === "adult" ? "was_under_18" : age);

@@ -1,0 +1,49 @@
+/** One screen at a time. The address and the history stay as they are. */
+import { WAY } from "./journey.js";
+import { byId } from "./elements.js";
+import { words } from "./words.js";
+
+export const sectionOf = (step) => document.querySelector(`[data-step="${step}"]`);
+export const shownStep = () => document.querySelector("[data-step]:not([hidden])").dataset.step;
+
+/** Show a step and move the focus to its heading. */
+export function show(step, { focus = true } = {}) {
+  for (const section of document.querySelectorAll("[data-step]")) {
+    section.hidden = section.dataset.step !== step;
+  }
+  wrong("");
+  showWay(step);
+  scrollTo(0, 0);
+  if (focus) sectionOf(step).querySelector("h1").focus({ preventScroll: true });
+}
+
+function showWay(step) {
+  const at = WAY.indexOf(step);
+  byId("way").hidden = at < 0;
+  byId("way").textContent = words("progress", { step: at + 1, steps: WAY.length });
+  document.body.style.setProperty("--way", at < 0 ? 0 : (at + 1) / WAY.length);
+}
+
+/** Say what is wrong on the screen that is shown; nothing for "". */
+export function wrong(sentence) {
+  for (const place of document.querySelectorAll("[data-step]:not([hidden]) .wrong")) {
+    place.textContent = sentence;
+  }
+}
+
+/** A button that cannot be pressed twice while its work goes on. */
+export function onPress(button, busyWords, work) {
+  button.addEventListener("click", async () => {
+    if (button.getAttribute("aria-busy") === "true") return;
+    const before = button.textContent;
+    button.setAttribute("aria-busy", "true");
+    if (busyWords) button.textContent = busyWords;
+    wrong("");
+    try {
+      await work();
+    } finally {
+      button.removeAttribute("aria-busy");
+      button.textContent = before;
+    }
+  });
+}

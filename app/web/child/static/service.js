@@ -1,0 +1,86 @@
+/** Calls to /v1/…, as any other client makes them. */
+
+const WAITS_MS = [400, 1200, 3000];
+
+/** The service said no; `code` is its stable word. */
+export class Refused extends Error {
+  constructor(status, code) {
+    super(code);
+    this.status = status;
+    this.code = code;
+  }
+}
+
+/** No answer came. Nothing is lost: the same request can be sent again. */
+export class NoLine extends Error {}
+
+async function call(method, path, body, headers = {}) {
+  let answer;
+  try {
+    answer = await fetch(path, {
+      method,
+      body,
+      headers: body === undefined ? {} : { "Content-Type": "application/json", ...headers },
+      cache: "no-store",
+      credentials: "omit",
+      redirect: "error",
+      referrerPolicy: "no-referrer",
+    });
+    const said = await answer.json();
+    if (answer.ok) return said;
+    throw new Refused(answer.status, said.code ?? "other");
+  } catch (error) {
+    if (error instanceof Refused) throw error;
+    throw new NoLine();
+  }
+}
+
+const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+const passing = (error) => error instanceof NoLine || error.status >= 500 || error.status === 409;
+
+async function patiently(work) {
+  for (const wait of WAITS_MS) {
+    try {
+      return await work();
+    } catch (error) {
+      if (!passing(error) || error.code === "case-withdrawn" || error.code === "case-key-taken")
+        throw error;
+      await sleep(wait);
+    }
+  }
+  return work();
+}
+
+export const challenge = () => patiently(() => call("GET", "/v1/age/challenge"));
+export const platforms = () =>
+  patiently(() => call("GET", "/v1/platforms")).then((said) => said.platforms);
+
+const withKey = (path) => (key) =>
+  patiently(() => call("POST", path, JSON.stringify({ case_key: key })));
+export const openCase = withKey("/v1/case/open");
+export const withdrawCase = withKey("/v1/case/withdraw");
+
+/**
+ * A report or an addition that can be sent again without being taken twice: its bytes and its key
+ * stay the same.
+ */
+export class Parcel {
+  #path;
+  #body;
+  #headers;
+
+  constructor(path, body, headers = {}) {
+    this.#path = path;
+    this.#body = body;
+    this.#headers = { "Idempotency-Key": newKey(), ...headers };
+  }
+
+  send() {
+    return patiently(() => call("POST", this.#path, this.#body, this.#headers));
+  }
+}
+
+const newKey = () =>
+  Array.from(crypto.getRandomValues(new Uint8Array(24)), (byte) =>
+    byte.toString(16).padStart(2, "0"),
+  ).join("");

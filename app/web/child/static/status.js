@@ -1,0 +1,44 @@
+/** What the service says of a case, in the words of this page. */
+import { byId, element } from "./elements.js";
+import { dayInWords, hasWords, words } from "./words.js";
+
+const STATES = { withdrawn: "status.withdrawn", scrubbed: "status.erased" };
+
+export function drawCase(found) {
+  const state = STATES[found.state];
+  byId("state").hidden = state === undefined;
+  byId("state").textContent = state === undefined ? "" : words(state);
+  byId("items").replaceChildren(...found.items.map((item) => itemOf(item)));
+  for (const button of document.querySelectorAll("[data-open]")) button.hidden = !found.can_change;
+}
+
+function itemOf({ number, kind, platforms }) {
+  const title = element("h2", {}, words(kind === "video" ? "choose.video" : "choose.photo", { number }));
+  const rows = platforms.map((row) => rowOf(row));
+  const list =
+    rows.length > 0 ? element("ul", { class: "apps" }, ...rows) : element("p", {}, words("status.no_apps"));
+  return element("section", { class: "item" }, title, list);
+}
+
+function rowOf(row) {
+  const key = `outcome.${row.outcome}`;
+  const said = hasWords(key) ? words(key) : row.words;
+  return element(
+    "li",
+    { "data-outcome": row.outcome },
+    element("bdi", { class: "app" }, row.name),
+    element("b", { class: "outcome" }, said),
+    element("small", {}, words("status.since", { date: dayInWords(row.since) })),
+    ...notesOf(row).map((note) => element("p", {}, note)),
+  );
+}
+
+function notesOf({ outcome, automated, redress_url: redress }) {
+  const notes = [];
+  if (outcome === "not_found") notes.push(words("status.not_found_why"));
+  if (outcome !== "they_said_no") return notes;
+  notes.push(words("status.no_why"));
+  if (automated) notes.push(words("status.machine"));
+  if (redress) notes.push(words("status.ask_again", { address: redress }));
+  return notes;
+}
