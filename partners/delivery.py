@@ -47,6 +47,7 @@ from partners.sealing import Signer
 
 GONE: Final = 410
 _CLOSED: Final = "closed"
+_COMPOSED_BETWEEN_TURNS: Final = 16
 _NOT_COMPOSED: Final = "not-composed"
 
 
@@ -151,10 +152,10 @@ class DeliveryEngine:
         self._known.clear()
         self._offer_held()
         claimed = self._claim()
-        for message in claimed:
-            self._offer(message)
+        answers = self._offer_all(claimed)
         # What is to be stored already waits no longer than answers wait for each other.
-        answers = self._collect(min(timeout, self._settings.gather) if self._results else timeout)
+        hurry = self._results or answers
+        answers += self._collect(min(timeout, self._settings.gather) if hurry else timeout)
         self._look_again |= timeout > 0 and not answers
         self._settle_all(answers)
         return _counted(len(claimed), self._save())
@@ -210,6 +211,15 @@ class DeliveryEngine:
             return 0.0
         next_look_at = self._looked_at + timedelta(seconds=self._settings.idle)
         return (min(self._next_due_at or next_look_at, next_look_at) - now).total_seconds()
+
+    def _offer_all(self, messages: list[Message]) -> list[Answer]:
+        """Post them, letting the first go out while the last are still being sealed."""
+        answers: list[Answer] = []
+        for place, message in enumerate(messages, 1):
+            self._offer(message)
+            if place % _COMPOSED_BETWEEN_TURNS == 0:
+                answers += self._sender.collect(0.0)
+        return answers
 
     def _offer(self, message: Message) -> None:
         """Post a message, or say why not."""

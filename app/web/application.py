@@ -9,6 +9,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from app.web import access, bodies, headers, health, limits, openapi, problems
 from app.web.api import case, reports
+from app.web.child import pages
 from app.web.context import NAME, Context, context
 from app.web.partner import views as partner
 
@@ -30,6 +31,7 @@ def create_app(given: Context) -> Flask:
     for blueprint in (reports.blueprint, case.blueprint, partner.blueprint, health.blueprint):
         api.register_blueprint(blueprint)
     openapi.complete(app, api)
+    pages.install(app)
     access.access(access.Access.PUBLIC)(app.view_functions["static"])
     limits.install(app, given.settings)
     if given.settings.trusted_proxies:

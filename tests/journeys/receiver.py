@@ -28,12 +28,17 @@ class Told:
 
 
 class Receiver:
-    """A web server with a platform at each path. `slow` is its longest time to answer, in s."""
+    """A web server with a platform at each path.
+
+    `slow` is its longest time to answer, in seconds; while `holding` is set it answers nothing.
+    """
 
     def __init__(self, *names: str, slow: float = 0.0, status: int = 204) -> None:
         self.told = {name: Told() for name in names}
         self.slow = slow
         self.status = status
+        self.holding = threading.Event()
+        self.in_hand = 0
         self._lock = threading.Lock()
 
     def __enter__(self) -> Receiver:
@@ -67,6 +72,7 @@ class Receiver:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.holding.clear()
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
@@ -88,6 +94,15 @@ class Receiver:
             place = (message["data"]["item_id"], message["type"])
             told.ids[place].add(headers["webhook-id"])
             told.posts[headers["webhook-id"]] += 1
+        self._wait()
+        return self.status
+
+    def _wait(self) -> None:
         if self.slow:
             time.sleep(random.uniform(0, self.slow))
-        return self.status
+        with self._lock:
+            self.in_hand += 1
+        while self.holding.is_set():
+            time.sleep(0.01)
+        with self._lock:
+            self.in_hand -= 1

@@ -5,6 +5,7 @@ They hold nothing and decide nothing: what a page knows it learns from /v1/… l
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 from datetime import timedelta
@@ -116,6 +117,24 @@ def _answer(page: str, headers: dict[str, str]) -> Response:
     response = Response(page, mimetype="text/html")
     response.headers.update(headers)
     return response
+
+
+@blueprint.route("/manifest.webmanifest")
+@access(Access.PUBLIC)
+def manifest() -> Response:
+    """What the page is called where somebody keeps it on a phone: nothing that gives it away."""
+    name = shelf().pages.name
+    icon = {"src": "/pages/icon.svg", "sizes": "any", "type": "image/svg+xml"}
+    facts = {
+        "name": name,
+        "short_name": name,
+        "start_url": "/",
+        "display": "standalone",
+        "background_color": "#f8f4ee",
+        "theme_color": "#f8f4ee",
+        "icons": [icon],
+    }
+    return Response(json.dumps(facts), mimetype="application/manifest+json")
 
 
 # ---- leaving -------------------------------------------------------------------------------------

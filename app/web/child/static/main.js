@@ -39,12 +39,17 @@ const ENTRIES = {
   },
   check: async () => {
     known.challenge ??= await challenge();
-    code ??= newCode();
-    key ??= await keyOf(code, known.challenge.case_key);
+    if (!answers.adding) {
+      code ??= newCode();
+      key ??= await keyOf(code, known.challenge.case_key);
+    }
     parcel = null;
     drawLeaving();
   },
-  enter: () => (byId("typed").value = ""),
+  start: () => {
+    answers.adding = false;
+    code = key = null;
+  },
 };
 
 function picked(group) {
@@ -145,6 +150,10 @@ onPress(byId("send"), words("check.sending"), async () => {
     sent();
   } catch (error) {
     if (error instanceof Refused) parcel = null;
+    if (error.code === "case-key-taken") {
+      code = key = null;
+      await enter("check");
+    }
     explain(error);
   }
 });

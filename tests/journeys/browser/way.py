@@ -1,0 +1,121 @@
+"""The young person's way, as clicks."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from playwright.sync_api import Locator, Page, expect
+
+WITHIN_MS = 20_000
+
+
+def step(page: Page, name: str) -> Locator:
+    """The screen of that name, once it is shown."""
+    section = page.locator(f"[data-step={name}]")
+    expect(section).to_be_visible(timeout=WITHIN_MS)
+    return section
+
+
+def press_next(page: Page, name: str) -> None:
+    """Go on from that screen."""
+    step(page, name).locator("[data-go=next]").click()
+
+
+def pick(page: Page, name: str, value: str) -> None:
+    """Answer a screen's question and go on."""
+    step(page, name).locator(f"input[value='{value}']").check()
+    press_next(page, name)
+
+
+def to_choose(page: Page, age: str = "13_15") -> None:
+    """From the first screen to where photos are chosen."""
+    for name in ("leave", "start", "safe"):
+        press_next(page, name)
+    pick(page, "age", age)
+    pick(page, "you", "me")
+    step(page, "choose")
+
+
+def choose(page: Page, *files: Path) -> None:
+    """Hand files to the box and wait until it has finished with each."""
+    rows = page.locator("#files li")
+    before = rows.count()
+    page.frame_locator("#box").locator("#file").set_input_files([str(file) for file in files])
+    expect(rows).to_have_count(before + len(files), timeout=WITHIN_MS)
+    expect(page.locator("#files progress")).to_have_count(0, timeout=WITHIN_MS)
+
+
+def to_check(page: Page, *files: Path) -> None:
+    """From the first screen to the last look before sending."""
+    to_choose(page)
+    choose(page, *files)
+    press_next(page, "choose")
+    press_next(page, "where")
+    step(page, "check")
+
+
+def send(page: Page) -> str:
+    """Send; the case code, sixteen digits."""
+    page.locator("#send").click()
+    step(page, "code")
+    return re.sub(r"\D", "", page.locator("#code").inner_text())
+
+
+def report(page: Page, *files: Path) -> str:
+    """The whole way from the first screen to the status; the case code."""
+    to_check(page, *files)
+    code = send(page)
+    page.locator("#kept").click()
+    step(page, "status")
+    return code
+
+
+def outcomes(page: Page) -> dict[str, str]:
+    """What the status screen says of each platform, by the service's word."""
+    rows = page.locator("#items [data-outcome]")
+    return {
+        row.locator(".app").inner_text(): row.get_attribute("data-outcome") or ""
+        for row in rows.all()
+    }
+
+
+def until_outcomes(page: Page, wanted: dict[str, str]) -> None:
+    """Look again, as a person would, until the platforms have answered so."""
+    give_up_at = time.monotonic() + WITHIN_MS / 1000
+    while (found := outcomes(page)) != wanted:
+        assert time.monotonic() < give_up_at, found
+        page.locator("#look").click()
+        expect(page.locator("#look[aria-busy]")).to_have_count(0)
+        page.wait_for_timeout(150)
+
+
+def open_case(page: Page, code: str) -> None:
+    """Come back with a case code."""
+    press_next(page, "leave")
+    step(page, "start").locator("[data-go=enter]").click()
+    step(page, "enter").locator("#typed").fill(code)
+    page.locator("#open").click()
+    step(page, "status")
+
+
+def withdraw(page: Page) -> None:
+    """Take the case back from the status screen."""
+    step(page, "status").locator("[data-go=change]").click()
+    step(page, "change").locator("[data-go=withdraw]").click()
+    step(page, "withdraw").locator("#withdraw").click()
+    step(page, "status")
+
+
+def errors_of(page: Page) -> list[str]:
+    """Collects what the browser complains about on this page from now on."""
+    said: list[str] = []
+    page.on("pageerror", lambda fault: said.append(str(fault)))
+    page.on("console", lambda line: said.append(line.text) if line.type == "error" else None)
+    return said
+
+
+def texts(found: Sequence[Locator]) -> list[str]:
+    return [part.inner_text() for part in found]
