@@ -92,6 +92,7 @@ def build(settings: Settings, clock: Clock | None = None) -> Runtime:
     verifiers = _verifiers(settings, keys, clock, journal)
     intake = _intake(settings)
     store = _store(settings.data_dir, bell)
+    _check_policies(store, policies)
     retention = Retention(settings.case_keep, settings.withdrawal_limit, settings.scrubbed_keep)
     house = House(store, keys, clock, RandomIds(), intake, retention)
     services = _services(settings, house, verifiers, policies, journal, metrics)
@@ -144,6 +145,14 @@ def _policies(path: Path | None) -> dict[str, DeadlinePolicy]:
         return read_policies(tomllib.loads(path.read_text()))
     except (BadPolicies, tomllib.TOMLDecodeError, OSError) as fault:
         raise StartRefused(f"{path}: {fault}") from None
+
+
+def _check_policies(store: Store, policies: Mapping[str, DeadlinePolicy]) -> None:
+    """One partner without its policy would stop every report on its way out."""
+    missing = sorted({p.deadline_policy for p in store.partners()} - policies.keys())
+    if missing:
+        store.close()
+        raise StartRefused(*(f"a partner has the deadline policy {m}, unknown" for m in missing))
 
 
 def _intake(settings: Settings) -> Intake:

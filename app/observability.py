@@ -56,6 +56,7 @@ class Metrics:
             ("route", "method", "status"),
             registry=self.registry,
         )
+        self._answered: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         self.request_seconds = Histogram(
             "report_remove_request_seconds",
             "Time to answer",
@@ -112,6 +113,18 @@ class Metrics:
             "How long the most overdue message has waited",
             registry=self.registry,
         )
+
+    def answered(self, route: str, method: str, status: int, seconds: float) -> None:
+        """Count an answer. The label look-up is kept: there are few combinations."""
+        known = self._answered.get((route, method, status))
+        if known is None:
+            known = (
+                self.requests.labels(route, method, status),
+                self.request_seconds.labels(route),
+            )
+            self._answered[route, method, status] = known
+        known[0].inc()
+        known[1].observe(seconds)
 
 
 class Journal:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import signal
 import threading
@@ -61,6 +62,7 @@ def serve(runtime: Runtime, ready: Callable[[dict[str, Any]], None]) -> None:
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: _end(ended, server))
+    gc.freeze()  # what is loaded by now stays: collections need not walk it again and again
     runtime.worker.start()
     port = _port(server)
     runtime.context.journal.note(

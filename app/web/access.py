@@ -48,6 +48,17 @@ def install(app: Flask) -> None:
     app.before_request(_enforce)
 
 
+def require(app: Flask) -> None:
+    """Raise for a view that names no rule, where the guard looks for it.
+
+    To be called when every view is registered: what nobody thought about is not served.
+    """
+    views = app.view_functions.items()
+    bare = [name for name, view in views if not isinstance(getattr(view, "access", None), Access)]
+    if bare:
+        raise RuntimeError(f"without an access rule: {', '.join(bare)}")
+
+
 def _enforce() -> None:
     if request.endpoint is None:
         return

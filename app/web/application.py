@@ -33,6 +33,7 @@ def create_app(given: Context) -> Flask:
     openapi.complete(app, api)
     pages.install(app)
     access.access(access.Access.PUBLIC)(app.view_functions["static"])
+    access.require(app)
     limits.install(app, given.settings)
     if given.settings.trusted_proxies:
         hops = given.settings.trusted_proxies
@@ -54,9 +55,7 @@ def _start_clock() -> None:
 
 
 def _measure(response: Response) -> Response:
-    route = str(request.url_rule) if request.url_rule else "none"
-    metrics = context().metrics
-    metrics.requests.labels(route, problems.method(), response.status_code).inc()
-    if "began" in g:
-        metrics.request_seconds.labels(route).observe(time.perf_counter() - g.began)
+    route = request.url_rule.rule if request.url_rule else "none"
+    seconds = time.perf_counter() - g.began if "began" in g else 0.0
+    context().metrics.answered(route, problems.method(), response.status_code, seconds)
     return response

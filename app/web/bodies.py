@@ -27,6 +27,9 @@ _MEDIA_BASE64 = re.compile(
 )
 
 
+JSON = "application/json"
+
+
 class OneRequest(Request):
     """A request whose body is JSON or nothing."""
 
@@ -84,7 +87,7 @@ def _look() -> None:
     body = request.get_data(cache=True)
     if _MEDIA.match(body):
         raise Problem("media-refused")
-    if request.mimetype != "application/json":
+    if request.environ.get("CONTENT_TYPE") != JSON and request.mimetype != JSON:
         raise Problem("content-type-unsupported")
     if _MEDIA_BASE64.search(body):
         raise Problem("media-refused")

@@ -1,8 +1,8 @@
 """How often one network, one partner and everybody together may call.
 
 A network is an address, or the /64 of an IPv6 one. It is kept only as a keyed hash whose key is
-new every day, and never logged. The counting is Flask-Limiter's strategy, asked directly: resolving
-its decorators took longer than taking a report in (docs/decisions/0007).
+new every day, and never logged. Flask-Limiter's storage is counted in directly: resolving its
+decorators took longer than taking a report in (docs/decisions/0007).
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from flask import Flask, current_app, request
+from flask import Flask, current_app, g, request
 from flask_limiter import Limiter
-from limits import RateLimitItem, parse_many
+from limits import parse_many
 from limits.storage import Storage
 
 from app.settings import Settings
 from app.web.access import app_view, calling_partner
-from app.web.context import context, services
+from app.web.context import services
 from app.web.problems import Problem
 from partners.ports import Purpose
 
@@ -40,6 +40,12 @@ class _Rule:
 
 def network() -> str:
     """Today's keyed hash of the network that a request came from, as hexadecimal."""
+    if "network" not in g:
+        g.network = _network()
+    return str(g.network)
+
+
+def _network() -> str:
     house = services().house
     today = house.clock.now().date().isoformat()
     prefix = _prefix(request.remote_addr or "")
@@ -77,9 +83,18 @@ def limited(name: str) -> Callable[[View], View]:
 
 
 @dataclass(frozen=True, slots=True)
+class _Window:
+    """One rate of a rule, ready to be counted: at most `most` in `seconds`."""
+
+    most: int
+    seconds: int
+    prefix: str
+
+
+@dataclass(frozen=True, slots=True)
 class _Limits:
-    limiter: Limiter
-    items: dict[str, list[RateLimitItem]]
+    storage: Storage
+    windows: dict[str, list[_Window]]
 
 
 def install(app: Flask, settings: Settings) -> None:
@@ -91,9 +106,13 @@ def install(app: Flask, settings: Settings) -> None:
     # It hangs hooks of its own on every request unless it finds itself here: see the docstring.
     app.extensions.setdefault("limiter", set()).add(limiter)
     limiter.init_app(app)
-    items = {name: parse_many(rule.rate(settings)) for name, rule in RULES.items()}
-    app.extensions[NAME] = _Limits(limiter, items)
+    windows = {name: _windows(name, rule.rate(settings)) for name, rule in RULES.items()}
+    app.extensions[NAME] = _Limits(limiter.storage, windows)
     app.before_request(_count_request)
+
+
+def _windows(name: str, rates: str) -> list[_Window]:
+    return [_Window(r.amount, r.get_expiry(), r.key_for(name, "")) for r in parse_many(rates)]
 
 
 def _count_request() -> None:
@@ -108,12 +127,10 @@ def _count_request() -> None:
 def count(name: str) -> None:
     """Count this request against one limit. Raises Problem (429) if it is used up."""
     limits: _Limits = current_app.extensions[NAME]
-    strategy = limits.limiter.limiter
     key = RULES[name].key()
-    for item in limits.items[name]:
-        if not strategy.hit(item, name, key):
-            resets = strategy.get_window_stats(item, name, key).reset_time
-            wait = math.ceil(resets - context().services.house.clock.now().timestamp())
+    for window in limits.windows[name]:
+        if limits.storage.incr(window.prefix + key, window.seconds) > window.most:
+            wait = math.ceil(limits.storage.get_expiry(window.prefix + key) - time.time())
             raise Problem("too-many-requests", headers={"Retry-After": str(max(1, wait))})
 
 

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from flask import Flask, Response, json, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
-from app.domain.errors import AgeRefused, BadReport, ReportRemoveError
+from app.domain.errors import AgeRefused, BadReport, ReportRemoveError, StoreUnavailable
 from app.observability import LogEvent
 from app.web.context import Context, context
 from hashing.errors import HashError
@@ -254,10 +254,12 @@ def _domain(fault: ReportRemoveError | PartnerError | HashError) -> Response:
         return answer(fault.code, reason=fault.reason)
     if isinstance(fault, BadReport):
         return answer(fault.code, errors=[{"pointer": fault.where, "detail": str(fault)}])
-    code = fault.code if fault.code in KINDS else "internal"
-    if code == "internal":
+    if fault.code not in KINDS:
         return _unforeseen(fault)
-    return answer(code)
+    if isinstance(fault, StoreUnavailable):
+        cause = type(fault.__cause__ or fault).__name__
+        context().journal.note(LogEvent.STORE_UNAVAILABLE, error=cause)
+    return answer(fault.code)
 
 
 def _http(fault: HTTPException) -> Response:

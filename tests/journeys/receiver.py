@@ -20,6 +20,7 @@ class Told:
     key: str = ""
     ids: dict[tuple[str, str], set[str]] = field(default_factory=lambda: defaultdict(set))
     posts: Counter[str] = field(default_factory=Counter)
+    bodies: list[bytes] = field(default_factory=list)
     forged: int = 0
 
     def items(self) -> set[str]:
@@ -94,6 +95,7 @@ class Receiver:
             place = (message["data"]["item_id"], message["type"])
             told.ids[place].add(headers["webhook-id"])
             told.posts[headers["webhook-id"]] += 1
+            told.bodies.append(body)
         self._wait()
         return self.status
 

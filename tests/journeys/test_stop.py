@@ -234,6 +234,13 @@ def test_every_bad_setting_is_named_at_once(house: House) -> None:
     assert not house.data.exists()
 
 
+def test_a_deadline_policy_that_a_platform_still_has_is_missed(house: House) -> None:
+    house.add_platform("one", "http://127.0.0.1:9/hook", policy="uk-osa-48h")
+    fewer = house.processes.folder / "deadlines.toml"
+    fewer.write_text('[policy.none]\njurisdiction = "any"\nrule = "none"\nsource = "none"\n')
+    assert "uk-osa-48h" in _refusal(house, DEADLINES_FILE=str(fewer))
+
+
 def test_what_may_not_face_the_public_is_refused_there(house: House) -> None:
     assert "ALLOW_LOOPBACK_PARTNERS" in _refusal(house, ENVIRONMENT="production")
 

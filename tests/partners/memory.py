@@ -62,6 +62,9 @@ class CountingIds:
         self._made += 1
         return f"{prefix}_{self._made:024d}"
 
+    def ordered(self, prefix: str) -> str:
+        return self.new(prefix)
+
 
 class MemoryKeys:
     """A real key ring whose root key is a constant."""

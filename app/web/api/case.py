@@ -35,8 +35,12 @@ def open_case(body: dict[str, Any]) -> CaseView:
 @limited("case")
 @refuses(*INTAKE, "case-withdrawn")
 @blueprint.body(AddShape())
-@blueprint.doc(parameters=[KEY_HEADER])
-@blueprint.response(201, ReceivedShape, description="Received. Open the case to see outcomes.")
+@blueprint.answers(
+    201,
+    ReceivedShape(),
+    description="Received. Open the case to see outcomes.",
+    parameters=[KEY_HEADER],
+)
 def add_items(body: dict[str, Any]) -> Response:
     """Add photos or videos to a case"""
     digest = hashlib.sha256(body_bytes()).digest()

@@ -81,8 +81,12 @@ def age_challenge() -> dict[str, Any]:
     "case-key-taken",
 )
 @blueprint.body(ReportShape())
-@blueprint.doc(parameters=[KEY_HEADER])
-@blueprint.response(201, ReceivedShape, description="Received. Open the case to see outcomes.")
+@blueprint.answers(
+    201,
+    ReceivedShape(),
+    description="Received. Open the case to see outcomes.",
+    parameters=[KEY_HEADER],
+)
 def submit(body: dict[str, Any]) -> Response:
     """Report photos or videos"""
     if body["age"]["profile"] == "declared-v1":
@@ -101,7 +105,7 @@ def submit(body: dict[str, Any]) -> Response:
 
 def received(answer: bytes) -> Response:
     """The stored answer as it was first given."""
-    return current_app.response_class(answer, 201, mimetype="application/json")
+    return current_app.response_class(answer, 201, content_type="application/json")
 
 
 def _presentation(age: dict[str, str], digest: bytes) -> Presentation:

@@ -166,6 +166,40 @@ class AddedItemShape(ItemShape):
     )
 
 
+class Items(fields.List[Any]):
+    """A list of items. What is plainly right is read at once, the rest is refused by its shape."""
+
+    def __init__(self, shape: type[ItemShape], **kwargs: Any) -> None:
+        super().__init__(fields.Nested(shape), validate=validate.Length(1, LONGEST_LIST), **kwargs)
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any
+    ) -> Any:
+        if isinstance(value, list) and 1 <= len(value) <= LONGEST_LIST:
+            drafts = [_plain_item(raw) for raw in value]
+            if None not in drafts:
+                return drafts
+        return super()._deserialize(value, attr, data, **kwargs)
+
+
+_KINDS = {str(kind): kind for kind in MediaKind}
+_PLAIN = {"kind", "hashes"}
+
+
+def _plain_item(raw: Any) -> ItemDraft | None:
+    """The item if it is one photo or video for every platform; None for anything else."""
+    if not isinstance(raw, dict) or raw.keys() != _PLAIN:
+        return None
+    kind, hashes = raw["kind"], raw["hashes"]
+    known = _KINDS.get(kind) if isinstance(kind, str) else None
+    if known is None or not isinstance(hashes, list) or not 1 <= len(hashes) <= LONGEST_LIST:
+        return None
+    try:
+        return ItemDraft(known, tuple([_entry(entry) for entry in hashes]))
+    except (HashError, ValidationError):
+        return None
+
+
 class AgeShape(Shape):
     """How the age is shown. The token itself, where a profile has one, is in the headers."""
 
@@ -187,17 +221,13 @@ class ReportShape(CaseKeyShape):
     """A report: everything that leaves the device."""
 
     age = fields.Nested(AgeShape, required=True)
-    items = fields.List(
-        fields.Nested(ItemShape), required=True, validate=validate.Length(1, LONGEST_LIST)
-    )
+    items = Items(ItemShape, required=True)
 
 
 class AddShape(CaseKeyShape):
     """More for a case."""
 
-    items = fields.List(
-        fields.Nested(AddedItemShape), required=True, validate=validate.Length(1, LONGEST_LIST)
-    )
+    items = Items(AddedItemShape, required=True)
 
 
 class ReceivedShape(Shape):

@@ -8,13 +8,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from app.bootstrap import build
+from app.bootstrap import Runtime, build
 from app.settings import PREFIX, Settings
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -54,6 +55,18 @@ def environment(folder: Path, **settings: str) -> dict[str, str]:
         **settings,
     }
     return {PREFIX + name: value for name, value in chosen.items()}
+
+
+@contextmanager
+def in_process(folder: Path, **settings: str) -> Iterator[tuple[Runtime, StringIO]]:
+    """The same wiring in this process, without server and worker, and all that it logs."""
+    log = StringIO()
+    with redirect_stderr(log):
+        runtime = build(Settings.from_env(environment(folder, **settings)))
+    try:
+        yield runtime, log
+    finally:
+        runtime.close()
 
 
 @contextmanager

@@ -21,13 +21,12 @@ from flask.testing import FlaskClient
 from PIL import Image
 from werkzeug.test import TestResponse
 
-from app.bootstrap import DATABASE, Runtime, build
+from app.bootstrap import DATABASE, Runtime
 from app.client.age import Device
-from app.settings import Settings
 from app.web.application import create_app
 from infra.sandbox.issuer import Issuer, b64
 from tests.adapters.age.minting import ABSENT, changed, ed25519
-from tests.app.web.running import environment
+from tests.app.web.running import in_process
 
 AUDIENCE = "https://age.service.example"
 REPORTS, OPEN, ITEMS, WITHDRAW = (
@@ -52,6 +51,7 @@ class House:
     """The application in this process, its database, and two platforms that it tells."""
 
     runtime: Runtime
+    log: io.StringIO
     client: FlaskClient
     data: Path
     issuer: Issuer
@@ -100,16 +100,15 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     issuer = Issuer("https://issuer.example", Ed25519PrivateKey.generate())
     trusted = folder / "issuers.toml"
     trusted.write_text(issuer.issuers_file(AUDIENCE))
-    runtime = build(
-        Settings.from_env(environment(folder, AGE_ISSUERS_FILE=str(trusted), TAKE_LOCATIONS="yes"))
-    )
-    add = runtime.services.manage_partners.add
-    mine = add("Alpha", None, "v1a", "none", None, takes_location=True)
-    other = add("Beta", None, "v1a", "none", None, takes_location=False)
-    client = create_app(runtime.context).test_client()
-    words = set(WORD.findall(client.get("/openapi.json").get_data(as_text=True)))
-    yield House(runtime, client, folder / "var", issuer, mine, other, _documented(client), words)
-    runtime.close()
+    chosen = {"AGE_ISSUERS_FILE": str(trusted), "TAKE_LOCATIONS": "yes"}
+    with in_process(folder, **chosen) as (runtime, log):
+        add = runtime.services.manage_partners.add
+        mine = add("Alpha", None, "v1a", "none", None, takes_location=True)
+        other = add("Beta", None, "v1a", "none", None, takes_location=False)
+        client = create_app(runtime.context).test_client()
+        words = set(WORD.findall(client.get("/openapi.json").get_data(as_text=True)))
+        documented = _documented(client)
+        yield House(runtime, log, client, folder / "var", issuer, mine, other, documented, words)
 
 
 def _documented(client: FlaskClient) -> dict[str, set[str]]:
@@ -149,7 +148,7 @@ def with_hash(**entry: Any) -> dict[str, Any]:
 
 
 def assert_refused(
-    house: House, answer: TestResponse, status: int, code: str, kept: str, log: str
+    house: House, answer: TestResponse, status: int, code: str, before: tuple[str, str]
 ) -> dict[str, Any]:
     assert answer.status_code == status, answer.get_data(as_text=True)
     assert answer.content_type == "application/problem+json"
@@ -158,11 +157,11 @@ def assert_refused(
     assert problem["status"] == status
     assert problem["type"].endswith(f"/docs#problem-{code}")
     assert code in _codes_of(house, answer.request.path)
+    kept, logged = before
     assert house.kept() == kept, "something was stored"
+    assert house.log.getvalue() == logged, "a refusal is no event"
     for token in _tokens(answer) - house.our_words:
         assert token not in answer.get_data(as_text=True), "the answer repeats the request"
-        assert token not in log, "the log repeats the request"
-    assert log == "", "a refusal is no event"
     return problem
 
 
@@ -184,13 +183,20 @@ def refused(house: House, capfd: pytest.CaptureFixture[str]) -> Any:
     """Send, and look at everything that a refusal must and must not do."""
 
     def check(path: str, body: Any, status: int, code: str, **headers: str) -> dict[str, Any]:
-        kept = house.kept()
-        capfd.readouterr()
-        answer = house.post(path, body, **headers)
-        out, err = capfd.readouterr()
-        return assert_refused(house, answer, status, code, kept, out + err)
+        before = house.kept(), house.log.getvalue()
+        problem = assert_refused(house, house.post(path, body, **headers), status, code, before)
+        assert capfd.readouterr() == ("", ""), "something was printed"
+        return problem
 
     return check
+
+
+def test_what_is_logged_is_seen_here(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that an empty log means something in all that follows."""
+    logged = house.log.getvalue()
+    monkeypatch.setattr(type(house.runtime.store), "partners", lambda _: 1 / 0)
+    assert house.client.get("/v1/platforms").status_code == 500
+    assert "ZeroDivisionError" in house.log.getvalue().removeprefix(logged)
 
 
 def test_the_report_that_the_others_differ_from_is_taken(house: House) -> None:
@@ -731,14 +737,10 @@ def _call(house: House, path: str, headers: Mapping[str, str]) -> TestResponse:
 
 @pytest.mark.parametrize("credentials", NO_KEY)
 @pytest.mark.parametrize("path", PARTNER_ROUTES)
-def test_a_partner_route_asks_for_an_api_key(
-    house: House, capfd: pytest.CaptureFixture[str], path: str, credentials: str
-) -> None:
-    kept = house.kept()
-    capfd.readouterr()
+def test_a_partner_route_asks_for_an_api_key(house: House, path: str, credentials: str) -> None:
+    before = house.kept(), house.log.getvalue()
     answer = _call(house, path, {"Authorization": credentials} if credentials else {})
-    out, err = capfd.readouterr()
-    assert_refused(house, answer, 401, "partner-key-wrong", kept, out + err)
+    assert_refused(house, answer, 401, "partner-key-wrong", before)
     assert answer.headers["WWW-Authenticate"] == "Bearer"
     for method in ("HEAD", "OPTIONS"):
         answer = house.client.open(path, method=method)

@@ -1,5 +1,6 @@
-// Runs first in the box: what could still speak to another machine there is taken away before any
-// other script begins. The policy forbids the rest.
+// Runs first in the box: what could speak to another machine is taken away before any other script
+// begins. The policy forbids the same and more. Workers go too, which a frame without an origin
+// cannot load: the library then hashes in the frame itself.
 for (const name of [
   "RTCPeerConnection",
   "webkitRTCPeerConnection",
@@ -9,6 +10,8 @@ for (const name of [
   "WebSocket",
   "EventSource",
   "XMLHttpRequest",
+  "Worker",
+  "SharedWorker",
   "fetch",
   "open",
 ]) {

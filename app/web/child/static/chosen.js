@@ -18,6 +18,7 @@ export class Chosen {
 
   constructor(most = 50) {
     this.#most = most;
+    this.#draw();
     addEventListener("message", (event) => this.#hear(event));
     setTimeout(() => {
       if (!this.#ready) wrong(words("choose.blocked"));
@@ -89,7 +90,9 @@ export class Chosen {
   }
 
   #draw() {
-    byId("chosen").hidden = this.#entries.length === 0;
+    const empty = this.#entries.length === 0;
+    byId("chosen").hidden = empty;
+    document.querySelector("[data-step=choose] [data-go=next]").hidden = empty;
     byId("files").replaceChildren(...this.#entries.map((entry, at) => this.#row(entry, at)));
   }
 
@@ -99,7 +102,7 @@ export class Chosen {
     const state = working
       ? element("progress", { max: 100, value: entry.percent, "aria-label": name })
       : element("span", { class: entry.hashes ? "ready" : "refused" }, stateOf(entry));
-    return element("li", {}, element("b", {}, name), state, this.#button(entry, name, working));
+    return element("li", {}, element("b", {}, name), this.#button(entry, name, working), state);
   }
 
   #button(entry, name, working) {

@@ -3,6 +3,9 @@ import { WAY } from "./journey.js";
 import { byId } from "./elements.js";
 import { words } from "./words.js";
 
+/** Only here the language can be changed: it starts the page anew, and nothing is lost yet. */
+const BEFORE_ANSWERS = new Set(["leave", "start", "enter"]);
+
 export const sectionOf = (step) => document.querySelector(`[data-step="${step}"]`);
 export const shownStep = () => document.querySelector("[data-step]:not([hidden])").dataset.step;
 
@@ -19,8 +22,8 @@ export function show(step, { focus = true } = {}) {
 
 function showWay(step) {
   const at = WAY.indexOf(step);
-  byId("way").hidden = at < 0;
-  byId("way").textContent = words("progress", { step: at + 1, steps: WAY.length });
+  byId("way").textContent = at < 0 ? "" : words("progress", { step: at + 1, steps: WAY.length });
+  document.querySelector("footer").hidden = !BEFORE_ANSWERS.has(step);
   document.body.style.setProperty("--way", at < 0 ? 0 : (at + 1) / WAY.length);
 }
 

@@ -21,7 +21,8 @@ export function say(sentence) {
 
 /** A date of the service (2026-11-22) as this language writes it. */
 export function dayInWords(day) {
-  const format = new Intl.DateTimeFormat(document.documentElement.lang, {
+  const { lang } = document.documentElement;
+  const format = new Intl.DateTimeFormat(lang === "en" ? "en-GB" : lang, {
     dateStyle: "long",
     timeZone: "UTC",
   });
