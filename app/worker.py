@@ -87,8 +87,8 @@ class Worker:
         self.bell.rung.clear()
         done = self.services.expand_events()
         self.metrics.expanded.inc(done)
-        if not done and not self.bell.rung.wait(IDLE):
-            self.engine.wake()  # what another process made due (a replay, a resume) rang no bell
+        if not done:
+            self.bell.rung.wait(IDLE)
 
     def _deadlines(self) -> None:
         if not self.services.mark_late():

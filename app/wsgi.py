@@ -109,7 +109,7 @@ def _end(ended: threading.Event, server: Any) -> None:
 def _run(server: Any, sockets: dict[int, Any], ended: threading.Event) -> None:
     """Serve until `ended`; then answer what was taken in, and take nothing more.
 
-    `server.run` would finish those requests too, and hang up before their answers.
+    `server.run` would hang up on those that wait for a thread.
     """
 
     def turn(timeout: float) -> None:

@@ -23,9 +23,9 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "bench")]
+sys.path.insert(0, str(ROOT))
 
-import load  # noqa: E402
+from bench import load  # noqa: E402
 
 CONNECTIONS = 16
 LIMIT_RATIO = 0.40  # of hello world
@@ -64,8 +64,7 @@ def start(folder: Path, *command: str, **env: str) -> tuple[subprocess.Popen[byt
         cwd=ROOT,
         env={**os.environ, **env},
     )
-    assert process.stdout is not None
-    url = json.loads(process.stdout.readline())["url"]
+    url = json.loads(process.stdout.readline() if process.stdout else b"")["url"]
     return process, int(url.rsplit(":", 1)[1])
 
 
@@ -144,17 +143,18 @@ def hellos() -> Iterator[bytes]:
 
 def raw_commits(folder: Path, seconds: float) -> float:
     """Units per second of the same rows, straight into the store from 16 threads."""
+    from datetime import timedelta
+
     from app.adapters.file_keys import FileKeyRing, create_root_key
     from app.adapters.sqlite.store import SqliteStore
     from app.adapters.system import RandomIds, SystemClock
+    from app.domain.age import AgeBand, AgeBasis, AgeClaim, Presentation
     from app.domain.case import MediaKind
-    from app.domain.age import AgeBand, AgeClaim, AgeBasis, Presentation
     from app.domain.report import Intake, ItemDraft
     from app.domain.retention import Retention
     from app.ports import Remember, Remembered
     from app.services.house import House
     from app.services.submit_report import SubmitReport
-    from datetime import timedelta
     from hashing.denylist import Denylist
     from hashing.values import HashEntry, HashType, Pdq
 
@@ -166,7 +166,7 @@ def raw_commits(folder: Path, seconds: float) -> float:
         keys,
         SystemClock(),
         RandomIds(),
-        Intake(Denylist(), 50, 128, False),
+        Intake(Denylist(), 50, 128, take_locations=False),
         Retention(day, day, day),
     )
     submit = SubmitReport(house, None, {})  # type: ignore[arg-type]
@@ -179,7 +179,7 @@ def raw_commits(folder: Path, seconds: float) -> float:
     # The units are made before the clock starts: only commits are measured.
     units: list[list[Any]] = []
     for _ in range(int(seconds * 6000)):
-        changes = submit._changes(secrets.token_bytes(32), [draft], presentation, claim)
+        changes = submit.changes(secrets.token_bytes(32), [draft], presentation, claim)
         kept = Remembered(secrets.token_bytes(32), b"f" * 32, b"{}", SystemClock().now())
         units.append([*changes, Remember(kept)])
     done = [0] * CONNECTIONS

@@ -44,7 +44,7 @@ class SubmitReport:
         def act(remember: Remember) -> None:
             claim = self._verify(presentation)
             self.house.intake.check(drafts, self.house.store.partner)
-            changes = self._changes(case_key, drafts, presentation, claim)
+            changes = self.changes(case_key, drafts, presentation, claim)
             self.house.store.commit(*changes, remember)
 
         answer = json.dumps({"received": True, "items": len(drafts)}).encode()
@@ -56,13 +56,14 @@ class SubmitReport:
             raise AgeRefused("profile")
         return verifier.verify(presentation, self.house.clock.now())
 
-    def _changes(
+    def changes(
         self,
         case_key: bytes,
         drafts: Sequence[ItemDraft],
         presentation: Presentation,
         claim: AgeClaim,
     ) -> list[Change]:
+        """Everything that a new case is, for one commit."""
         house, now = self.house, self.house.clock.now()
         case = Case(
             id=CaseId(house.ids.ordered("case")),

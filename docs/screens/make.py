@@ -118,7 +118,6 @@ def _sending(page: Page, take: Callable[[str], None]) -> None:
     take("code")
     page.locator("#kept").click()
     way.step(page, "status")
-    take("status-sent")
     way.until_outcomes(page, ANSWERED)
     take("status-answered")
 

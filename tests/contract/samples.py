@@ -86,7 +86,9 @@ def an_entry(case: Case, number: int = 1, **fields: Any) -> AuditEntry:
 
 
 def an_event(case: Case, *items: int) -> Event:
-    return Event(EventId(_ids.ordered("evt")), EventType.REMOVAL_REQUESTED, case.id, items or (1,), NOW)
+    return Event(
+        EventId(_ids.ordered("evt")), EventType.REMOVAL_REQUESTED, case.id, items or (1,), NOW
+    )
 
 
 def a_report() -> tuple[Case, list[Change]]:

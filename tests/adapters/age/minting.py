@@ -14,8 +14,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from app.adapters.age.issuers import BadIssuers, IssuerFile
 from app.adapters.age.jwt_age import JwtAge
-from app.domain.age import AgeBand, AgeClaim, Presentation
 from app.client.age import Device
+from app.domain.age import AgeBand, AgeClaim, Presentation
 from infra.sandbox.issuer import Issuer, b64
 
 NOW = datetime(2026, 3, 5, 12, 0, 30, tzinfo=UTC)

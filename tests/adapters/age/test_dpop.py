@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.adapters.age.reasons import Reason
+from app.client.age import Device
 from app.domain.age import AgeClaim
 from app.domain.errors import AgeRefused
-from app.client.age import Device
 from infra.sandbox.issuer import Issuer, b64
 from tests.adapters.age.minting import ABSENT, NOON, NOW, URL, World, ed25519
 

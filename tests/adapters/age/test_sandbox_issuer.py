@@ -19,8 +19,8 @@ import pytest
 
 from app.adapters.age.issuers import IssuerFile
 from app.adapters.age.jwt_age import JwtAge
-from app.domain.age import AgeBand, Presentation
 from app.client.age import Device, NoToken, ask_token
+from app.domain.age import AgeBand, Presentation
 from infra.sandbox.issuer import main
 from tests.adapters.age.minting import AUDIENCE, BODY, URL, FixedClock, never
 

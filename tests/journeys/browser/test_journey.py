@@ -2,23 +2,219 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
+from playwright.sync_api import Page, Route, expect
 
 from tests.journeys.browser import way
-from tests.journeys.browser.world import PHOTO, World
+from tests.journeys.browser.world import PHOTO, PHOTOS, World
 
 pytestmark = pytest.mark.browser
 
 BOTH = {"Picnic": "taken_down", "Postcard": "not_found"}
-FORGOTTEN = {"Picnic": "forgotten", "Postcard": "forgotten"}
+FORGOTTEN = dict.fromkeys(BOTH, "forgotten")
+NARROW = {"viewport": {"width": 320, "height": 568}}
+TAKEN_DOWN = {"en": "Taken down", "cy": "Wedi'i dynnu i lawr", "ar": "أُزيلت"}
 
 
-def test_a_photo_is_taken_down_and_the_case_taken_back(stage: World) -> None:
-    page = stage.page()
+@pytest.mark.parametrize("language", ["en", "cy", "ar"])
+def test_a_photo_is_taken_down_and_the_case_taken_back(stage: World, language: str) -> None:
+    listed = stage.finder.listed()
+    assert {"cropped.jpg", "mirrored.jpg", "screenshot.jpg"} <= set(listed)
+    page = stage.page(f"/{language}")
     errors = way.errors_of(page)
     code = way.report(page, PHOTO)
     assert len(code) == 16
     way.until_outcomes(page, BOTH)
+    expect(page.locator("[data-outcome=taken_down] .outcome")).to_have_text(TAKEN_DOWN[language])
+    # Only copies with an edit were there: a crop, a mirror image, a screenshot with bars.
+    assert set(stage.finder.listed()) == {"chelsea.jpg", "hubble.jpg"}
     way.withdraw(page)
     way.until_outcomes(page, FORGOTTEN)
     assert errors == []
+
+
+def test_no_screen_is_wider_than_a_small_phone(stage: World) -> None:
+    for language in ("en", "cy", "ar"):
+        page = stage.page(f"/{language}", **NARROW)
+        way.report(page, PHOTO)
+        for name in page.locator("[data-step]").evaluate_all("all => all.map(s => s.dataset.step)"):
+            wide = page.evaluate(_WIDTH_OF, name)
+            assert wide <= 320, (language, name)
+
+
+_WIDTH_OF = """name => {
+  for (const s of document.querySelectorAll('[data-step]')) s.hidden = s.dataset.step !== name;
+  for (const d of document.querySelectorAll('details')) d.open = true;
+  return document.documentElement.scrollWidth;
+}"""
+
+
+def test_the_whole_way_with_the_keyboard_alone(stage: World) -> None:
+    page = stage.page()
+    for name in ("leave", "start", "safe"):
+        _press(page, name, "[data-go=next]")
+    for name, value in (("age", "16_17"), ("you", "me")):
+        way.step(page, name)
+        _tab_to(page, f"input[name={name}]")
+        page.keyboard.press("Space")
+        while page.evaluate("document.activeElement.value") != value:
+            page.keyboard.press("ArrowDown")
+        _press(page, name, "[data-go=next]")
+    _choose_by_keyboard(page)
+    _press(page, "choose", "[data-go=next]")
+    _press(page, "where", "[data-go=next]")
+    _press(page, "check", "#send")
+    _press(page, "code", "#kept")
+    way.until_outcomes(page, BOTH)
+    _press(page, "status", "[data-go=change]")
+    _press(page, "change", "[data-go=withdraw]")
+    _press(page, "withdraw", "#withdraw")
+    way.until_outcomes(page, FORGOTTEN)
+
+
+def _tab_to(page: Page, selector: str) -> None:
+    """Tab until it has the focus, as one does who has no mouse."""
+    for _ in range(60):
+        if page.evaluate("s => document.activeElement?.matches(s) ?? false", selector):
+            return
+        page.keyboard.press("Tab")
+    raise AssertionError(f"Tab never reached {selector}")
+
+
+def _press(page: Page, name: str, selector: str) -> None:
+    way.step(page, name)
+    _tab_to(page, f"[data-step={name}] {selector}")
+    page.keyboard.press("Enter")
+
+
+def _choose_by_keyboard(page: Page) -> None:
+    way.step(page, "choose")
+    expect(page.frame_locator("#box").locator("#file")).to_be_enabled()
+    _tab_to(page, "#box")
+    with page.expect_file_chooser() as opened:
+        page.keyboard.press("Space")
+    opened.value.set_files(str(PHOTO))
+    expect(page.locator("#files .ready")).to_have_count(1, timeout=way.WITHIN_MS)
+
+
+def test_coming_back_with_the_case_code_and_adding_a_photo(stage: World) -> None:
+    first = stage.page()
+    code = way.report(first, PHOTO)
+    page = stage.page()
+    way.open_case(page, f"{code[:4]}-{code[4:8]} {code[8:]}")
+    page.locator("[data-step=status] [data-go=change]").click()
+    page.locator("[data-step=change] [data-go=add]").click()
+    way.choose(page, PHOTOS / "rocket.jpg")
+    way.press_next(page, "choose")
+    way.step(page, "check").locator("#send").click()
+    way.step(page, "added").locator("#seen").click()
+    way.step(page, "status")
+    expect(page.locator("#items .item")).to_have_count(2)
+
+
+def test_a_code_that_opens_nothing_says_so(stage: World) -> None:
+    page = stage.page()
+    way.press_next(page, "leave")
+    way.step(page, "start").locator("[data-go=enter]").click()
+    for typed, said in (
+        ("12", "A case code has 16 numbers."),
+        ("0000 0000 0000 0000", "We can't find a case with this code."),
+    ):
+        page.locator("#typed").fill(typed)
+        page.locator("#open").click()
+        expect(page.locator("#enter-wrong")).to_contain_text(said, timeout=way.WITHIN_MS)
+    way.step(page, "enter")
+
+
+def test_only_some_platforms_are_told(stage: World) -> None:
+    page = stage.page()
+    way.to_choose(page)
+    way.choose(page, PHOTOS / "rocket.jpg")
+    way.press_next(page, "choose")
+    way.step(page, "where").get_by_label("Picnic").uncheck()
+    way.press_next(page, "where")
+    way.step(page, "check")
+    way.send(page)
+    page.locator("#kept").click()
+    way.step(page, "status")
+    assert list(way.outcomes(page)) == ["Postcard"]
+
+
+def test_adults_and_others_are_shown_where_to_turn(stage: World) -> None:
+    page = stage.page()
+    for name in ("leave", "start", "safe"):
+        way.press_next(page, name)
+    way.pick(page, "age", "adult")
+    way.pick(page, "then", "over")
+    expect(way.step(page, "adult")).to_contain_text("StopNCII.org")
+    way.step(page, "adult").locator("[data-go=back]").click()
+    way.pick(page, "then", "under")
+    way.pick(page, "you", "other")
+    way.step(page, "other")
+
+
+def test_a_question_left_open_is_asked_again(stage: World) -> None:
+    page = stage.page()
+    for name in ("leave", "start", "safe", "age"):
+        way.press_next(page, name)
+    expect(way.step(page, "age").locator(".wrong")).to_have_text("Please pick one.")
+
+
+def test_nothing_is_lost_when_the_line_drops_while_sending(stage: World) -> None:
+    page = stage.page()
+    way.to_check(page, PHOTO)
+    sent: list[tuple[str, bytes]] = []
+
+    def drop_after_arrival(route: Route) -> None:
+        """The report arrives; its answer does not."""
+        request = route.request
+        sent.append((request.headers["idempotency-key"], request.post_data_buffer or b""))
+        answer = route.fetch()
+        if len(sent) < 3:
+            route.abort("connectionreset")
+        else:
+            route.fulfill(response=answer)
+
+    page.route("**/v1/reports", drop_after_arrival)
+    code = way.send(page)
+    assert len(sent) == 3
+    assert len(set(sent)) == 1  # the same key and the same bytes each time
+    page.locator("#kept").click()
+    expect(page.locator("#items .item")).to_have_count(1, timeout=way.WITHIN_MS)
+    assert len(code) == 16
+
+
+def test_without_a_line_it_says_so_and_sends_when_asked_again(stage: World) -> None:
+    page = stage.page()
+    way.to_check(page, PHOTO)
+    page.context.set_offline(True)
+    page.locator("#send").click()
+    expect(way.step(page, "check").locator(".wrong")).to_contain_text(
+        "Nothing is lost", timeout=way.WITHIN_MS
+    )
+    page.context.set_offline(False)
+    way.send(page)
+
+
+def test_it_hashes_with_the_network_off(stage: World) -> None:
+    page = stage.page()
+    way.to_choose(page)
+    expect(page.frame_locator("#box").locator("#file")).to_be_enabled()
+    page.context.set_offline(True)
+    way.choose(page, PHOTO)
+    expect(page.locator("#files .ready")).to_have_count(1)
+
+
+def test_a_duplicate_looks_the_same_to_the_sender(stage: World) -> None:
+    seen = []
+    for _ in range(2):
+        page = stage.page()
+        answers: list[str] = []
+        page.on("response", lambda r, into=answers: into.append(r.text()) if "reports" in r.url else 0)
+        way.to_check(page, PHOTOS / "hubble.jpg")
+        way.send(page)
+        screen = way.step(page, "code").inner_text().splitlines()
+        seen.append(([json.loads(a) for a in answers], [line for line in screen if "0" not in line]))
+    assert seen[0][0] == seen[1][0] != []

@@ -19,12 +19,8 @@ export function say(sentence) {
   document.getElementById("said").textContent = sentence;
 }
 
-/** A date of the service (2026-11-22) as this language writes it. */
-export function dayInWords(day) {
-  const { lang } = document.documentElement;
-  const format = new Intl.DateTimeFormat(lang === "en" ? "en-GB" : lang, {
-    dateStyle: "long",
-    timeZone: "UTC",
-  });
-  return format.format(new Date(`${day}T00:00:00Z`));
+/** A date of the service (2026-11-22) in words. Not every browser knows how Welsh writes one. */
+export function dayInWords(date) {
+  const [year, month, day] = date.split("-").map(Number);
+  return words("date.day", { day, month: words(`date.month_${month}`), year });
 }

@@ -1,0 +1,172 @@
+"""The command line, as a person and as a script use it, against a real service."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.journeys.processes import ROOT, House, Processes, clean_env, free_port
+
+PHOTO = ROOT / "infra/sandbox/photos/coffee.jpg"
+BAND = ("--band", "13_15")
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    with Processes(tmp_path_factory.mktemp("house")) as processes:
+        house = House(processes)
+        house.start()
+        yield house
+
+
+def call(
+    *arguments: str, env: dict[str, str] | None = None, given: str = ""
+) -> subprocess.CompletedProcess[str]:
+    """Run `report-remove` with these arguments."""
+    return subprocess.run(
+        [sys.executable, "-m", "app.cli", *arguments],
+        check=False,
+        input=given,
+        capture_output=True,
+        text=True,
+        env={**clean_env(), **(env or {})},
+        cwd=ROOT,
+        timeout=60,
+    )
+
+
+def answer(*arguments: str, env: dict[str, str] | None = None, given: str = "") -> Any:
+    """What it printed as JSON, once it has ended well."""
+    done = call(*arguments, "--json", env=env, given=given)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_a_case_is_submitted_opened_grown_and_withdrawn(house: House) -> None:
+    url = ("--url", house.url)
+    sent = answer("submit", str(PHOTO), *BAND, *url)
+    assert re.fullmatch(r"(\d{4} ){3}\d{4}", sent["case_code"])
+    code = ("--code-file", "-")
+    opened = answer("open", *url, *code, given=sent["case_code"])
+    assert (opened["state"], len(opened["items"])) == ("active", 1)
+    other = PHOTO.with_name("chelsea.jpg")
+    answer("add", str(other), *url, *code, given=sent["case_code"].replace(" ", "-"))
+    assert len(answer("open", *url, *code, given=sent["case_code"])["items"]) == 2
+    withdrawn = answer("withdraw", "--yes", *url, *code, given=sent["case_code"])
+    assert withdrawn["state"] == "withdrawn"
+    assert withdrawn["can_change"] is False
+
+
+def test_a_person_reads_the_code_once_and_what_to_do_next(house: House) -> None:
+    done = call("submit", str(PHOTO), *BAND, "--url", house.url)
+    assert "Your case code: " in done.stdout
+    assert "We can't get it back for you." in done.stdout
+
+
+def test_an_unknown_code_is_refused_with_the_problems_code(house: House) -> None:
+    done = call("open", "--json", "--url", house.url, "--code-file", "-", given="1" * 16)
+    assert done.returncode == 1
+    assert json.loads(done.stderr)["code"] == "case-not-found"
+
+
+@pytest.mark.parametrize("code", ["", "12", "1" * 17, "abcdabcdabcdabcd"])
+def test_what_is_no_code_is_said_so(house: House, code: str) -> None:
+    done = call("open", "--url", house.url, "--code-file", "-", given=code)
+    assert (done.returncode, "sixteen digits" in done.stderr) == (1, True)
+
+
+def test_without_a_service_it_says_so() -> None:
+    done = call("submit", str(PHOTO), *BAND, "--url", f"http://127.0.0.1:{free_port()}")
+    assert (done.returncode, "no answer" in done.stderr) == (3, True)
+
+
+def test_hashing_needs_no_service_and_prints_what_would_leave() -> None:
+    (item,) = answer("hash", str(PHOTO))
+    types = {(entry["type"], entry["variant"]) for entry in item["hashes"]}
+    assert item["kind"] == "photo"
+    assert {("pdq", "original"), ("pdq-512", "original"), ("sha256", "original")} <= types
+    assert "quality 100" in call("hash", str(PHOTO)).stdout
+
+
+@pytest.mark.parametrize("content", [b"", b"not a picture", PHOTO.read_bytes()[:5000]])
+def test_a_file_that_is_no_picture_is_refused_and_nothing_is_sent(
+    tmp_path: Path, content: bytes
+) -> None:
+    file = tmp_path / "x.jpg"
+    file.write_bytes(content)
+    done = call("hash", "--json", str(file))
+    assert done.returncode == 4
+    assert json.loads(done.stderr)["error"].startswith("x.jpg: ")
+
+
+def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    assert call("hash", str(tmp_path / "none.jpg")).returncode == 4
+
+
+def test_bad_settings_are_all_named(tmp_path: Path) -> None:
+    env = {"REPORT_REMOVE_PORT": "x", "REPORT_REMOVE_THREADS": "0"}
+    done = call("serve", env={**env, "REPORT_REMOVE_DATA_DIR": str(tmp_path)})
+    assert done.returncode == 5
+    assert all(name in done.stderr for name in env)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_settings_are_listed_with_their_defaults() -> None:
+    rows = {row["name"]: row["default"] for row in answer("settings")}
+    assert rows["REPORT_REMOVE_MAX_ITEMS_PER_CASE"] == "50"
+
+
+def test_a_platform_is_added_listed_suspended_and_its_secrets_rotated(tmp_path: Path) -> None:
+    env = {"REPORT_REMOVE_DATA_DIR": str(tmp_path / "data")}
+    assert "No platforms yet" in call("partner", "list", env=env).stdout
+    made = answer("partner", "add", "Picnic", "--scheme", "v1", env=env)
+    assert made["api_key"].startswith("rrp_")
+    assert made["webhook_key"].startswith("whsec_")
+    partner = made["partner_id"]
+    answer("partner", "suspend", partner, env=env)
+    (row,) = answer("partner", "list", env=env)
+    assert (row["name"], row["status"]) == ("Picnic", "suspended")
+    answer("partner", "resume", partner, env=env)
+    for secret in ("api_key", "signing_key"):
+        (turned,) = answer("partner", "rotate", partner, "--secret", secret, env=env)
+        assert turned["secret"] not in made.values()
+    assert answer("messages", "list", env=env) == []
+    assert answer("messages", "replay", "--all-failed", env=env) == {"replayed": 0}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("partner", "add", "X", "--webhook", "http://127.0.0.1:1/"),
+        ("partner", "add", "X", "--policy", "someday"),
+        ("partner", "add", " "),
+        ("partner", "suspend", "ptn_nobody"),
+        ("messages", "replay", "msg_nothing"),
+    ],
+)
+def test_an_operators_slip_is_refused_in_words(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    done = call(*arguments, env={"REPORT_REMOVE_DATA_DIR": str(tmp_path)})
+    assert done.returncode == 1
+    assert done.stderr.startswith("report-remove: ")
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [(), ("nonsense",), ("messages", "replay"), ("submit",)])
+def test_wrong_usage_exits_with_two(arguments: tuple[str, ...]) -> None:
+    assert call(*arguments).returncode == 2
+
+
+@pytest.mark.parametrize(
+    "command", ["hash", "submit", "add", "open", "withdraw", "serve", "partner", "messages", "demo"]
+)
+def test_every_command_explains_itself(command: str) -> None:
+    done = call(command, "--help")
+    assert done.returncode == 0
+    assert "Usage:" in done.stdout
