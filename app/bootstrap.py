@@ -28,6 +28,7 @@ from app.services.build_payload import BuildPayload
 from app.services.catalogue import Services
 from app.services.expand_event import ExpandEvent, ExpandEvents
 from app.services.house import House
+from app.services.manage_endpoints import ManageEndpoints
 from app.services.manage_partners import ManagePartners
 from app.services.mark_late import MarkLate
 from app.services.messages import PullMessages, ReplayMessages
@@ -49,7 +50,7 @@ from partners.gate import Gate
 from partners.model import PartnerId
 from partners.ports import Clock, KeyRing, Purpose
 from partners.sealing import Signer
-from partners.sender import CurlSender
+from partners.sender import CurlCaller, CurlSender
 from partners.signing import PrivateKey
 
 DATABASE = "report-remove.db"
@@ -224,4 +225,5 @@ def _services(
         mark_late=MarkLate(house, tell),
         purge_expired=PurgeExpired(house, scrub, settings.attempt_keep, settings.audit_keep),
         manage_partners=ManagePartners(house, policies, guard, signer, settings.public_url),
+        manage_endpoints=ManageEndpoints(house, guard, CurlCaller(guard), settings.public_url),
     )

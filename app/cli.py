@@ -51,6 +51,18 @@ url_option = click.option(
     show_default=True,
     help="Address of the service.",
 )
+unverified_option = click.option(
+    "--unverified", is_flag=True, help="Do not ask the endpoint now; it is told nothing meanwhile."
+)
+event_types_option = click.option(
+    "--event",
+    "event_types",
+    multiple=True,
+    type=click.Choice(
+        ["removal.requested", "removal.updated", "removal.withdrawn", "removal.reminder"]
+    ),
+    help="Only these; all if not given.",
+)
 code_option = click.option(
     "--code-file",
     type=click.File("r"),
@@ -363,6 +375,7 @@ def partner() -> None:
 @click.option("--policy", default="none", show_default=True, help="Deadline policy.")
 @click.option("--jwks", type=click.File("r"), help="Its public keys: messages are sealed to it.")
 @click.option("--takes-location", is_flag=True, help="Its law needs a link or username to act.")
+@unverified_option
 @json_option
 def partner_add(
     name: str,
@@ -371,9 +384,13 @@ def partner_add(
     policy: str,
     jwks: Any,
     takes_location: bool,
+    unverified: bool,
     as_json: bool,
 ) -> None:
-    """Add a platform and print what to hand over to it, once."""
+    """Add a platform and print what to hand over to it, once.
+
+    Its webhook is asked at once whether it takes our messages, and gets none before it does.
+    """
     with _open_runtime() as runtime:
         made = _deciding(
             lambda: runtime.services.manage_partners.add(
@@ -381,7 +398,8 @@ def partner_add(
             ),
             as_json,
         )
-    give(as_json, made, "Hand this over, by a way you trust. It is shown this once.", *_pairs(made))
+        facts, said = _verified(runtime, made, bool(webhook) and not unverified)
+    _hand_over({**made, **facts}, said if webhook else [], as_json)
 
 
 @partner.command("list")
@@ -412,6 +430,107 @@ def partner_resume(partner_id: str, as_json: bool) -> None:
     with _open_runtime() as runtime:
         _deciding(lambda: runtime.services.manage_partners.resume(partner_id), as_json)
     give(as_json, {"id": partner_id, "status": "active"}, f"{partner_id} takes part again.")
+
+
+@partner.command("verify")
+@click.argument("id", metavar="PARTNER_OR_ENDPOINT_ID")
+@json_option
+def partner_verify(id: str, as_json: bool) -> None:
+    """Ask a platform's endpoints whether they take our messages; those that do are told.
+
+    An OPTIONS handshake, then a signed challenge to echo (docs/PARTNERS.md). What waited for them
+    is sent.
+    """
+    with _open_runtime() as runtime:
+        rows = _deciding(lambda: runtime.services.manage_endpoints.verify(id), as_json)
+    give(as_json, rows, *(_verified_line(row) for row in rows))
+
+
+@partner.group()
+def endpoint() -> None:
+    """Where a platform's messages go. One platform may have several."""
+
+
+@endpoint.command("list")
+@click.argument("partner_id")
+@json_option
+def endpoint_list(partner_id: str, as_json: bool) -> None:
+    """List a platform's endpoints."""
+    with _open_runtime() as runtime:
+        rows = _deciding(lambda: runtime.services.manage_endpoints.rows(partner_id), as_json)
+    lines = [
+        f"{r['id']}  {r['status']:10} {r['scheme']:4} {r['url'] or 'to be pulled'}"
+        f"  {', '.join(r['event_types']) or 'every event'}"
+        for r in rows
+    ]
+    give(as_json, rows, *lines)
+
+
+@endpoint.command("add")
+@click.argument("partner_id")
+@click.argument("url", required=False)
+@click.option("--scheme", type=click.Choice(["v1a", "v1"]), default="v1a", show_default=True)
+@event_types_option
+@unverified_option
+@json_option
+def endpoint_add(
+    partner_id: str,
+    url: str | None,
+    scheme: str,
+    event_types: tuple[str, ...],
+    unverified: bool,
+    as_json: bool,
+) -> None:
+    """Add an endpoint; without a URL its messages wait to be pulled. Prints its key, once."""
+    with _open_runtime() as runtime:
+        manage = runtime.services.manage_endpoints
+        made = _deciding(lambda: manage.add(partner_id, url, scheme, event_types), as_json)
+        facts, said = _verified(runtime, made, bool(url) and not unverified)
+    _hand_over({**made, **facts}, said if url else [], as_json)
+
+
+@endpoint.command("pause")
+@click.argument("endpoint_id")
+@json_option
+def endpoint_pause(endpoint_id: str, as_json: bool) -> None:
+    """Post nothing there for now. Its messages wait."""
+    with _open_runtime() as runtime:
+        _deciding(lambda: runtime.services.manage_endpoints.pause(endpoint_id), as_json)
+    give(as_json, {"id": endpoint_id, "status": "paused"}, f"{endpoint_id} is paused.")
+
+
+@endpoint.command("resume")
+@click.argument("endpoint_id")
+@json_option
+def endpoint_resume(endpoint_id: str, as_json: bool) -> None:
+    """Post there again after a pause, first what waited."""
+    with _open_runtime() as runtime:
+        due = _deciding(lambda: runtime.services.manage_endpoints.resume(endpoint_id), as_json)
+    facts = {"id": endpoint_id, "status": "active", "resumed": due}
+    give(as_json, facts, f"{endpoint_id} is posted to again; {due} message(s) are due now.")
+
+
+@endpoint.command("disable")
+@click.argument("endpoint_id")
+@json_option
+def endpoint_disable(endpoint_id: str, as_json: bool) -> None:
+    """Post nothing there any more. It comes back by `partner verify`."""
+    with _open_runtime() as runtime:
+        _deciding(lambda: runtime.services.manage_endpoints.disable(endpoint_id), as_json)
+    give(as_json, {"id": endpoint_id, "status": "disabled"}, f"{endpoint_id} is disabled.")
+
+
+@endpoint.command("filter")
+@click.argument("endpoint_id")
+@event_types_option
+@json_option
+def endpoint_filter(endpoint_id: str, event_types: tuple[str, ...], as_json: bool) -> None:
+    """Tell it of some event types only; of every one if none is given."""
+    with _open_runtime() as runtime:
+        manage = runtime.services.manage_endpoints
+        _deciding(lambda: manage.filter(endpoint_id, event_types), as_json)
+    facts = {"id": endpoint_id, "event_types": list(event_types)}
+    give(as_json, facts, f"{endpoint_id} gets {', '.join(event_types) or 'every event'}.")
 
 
 @partner.command("rotate")
@@ -479,6 +598,36 @@ def messages_replay(
         else:
             count = sum(_deciding(partial(replay.one, MessageId(i)), as_json) for i in ids)
     give(as_json, {"replayed": count}, f"{count} message(s) are due now.")
+
+
+def _verified(
+    runtime: Runtime, made: Mapping[str, Any], wanted: bool
+) -> tuple[dict[str, Any], list[str]]:
+    """What came of verifying a new endpoint: as facts, and as lines for a person."""
+    from partners.errors import EnrolmentRefused
+
+    again = f"report-remove partner verify {made['endpoint_id']}"
+    if not wanted:
+        return {"verified": False}, [f"Not verified: it gets no messages before {again}"]
+    try:
+        (row,) = runtime.services.manage_endpoints.verify(str(made["endpoint_id"]))
+    except EnrolmentRefused as fault:
+        facts = {"verified": False, "refusal": str(fault)}
+        return facts, [f"Not verified ({fault}). Once it holds its key: {again}"]
+    return {"verified": True}, [_verified_line(row)]
+
+
+def _verified_line(row: Mapping[str, Any]) -> str:
+    rate = row["rate_per_minute"]
+    granted = "no limit of its own" if rate is None else f"{rate} a minute"
+    return f"{row['endpoint_id']} is verified ({granted}); {row['resumed']} message(s) are due now."
+
+
+def _hand_over(facts: Mapping[str, Any], said: list[str], as_json: bool) -> None:
+    """Show secrets to an operator, this once."""
+    shown = {n: v for n, v in facts.items() if n not in ("verified", "refusal")}
+    head = "Hand this over, by a way you trust. It is shown this once."
+    give(as_json, facts, head, *_pairs(shown), *said)
 
 
 class _open_runtime:  # noqa: N801 - used as a function

@@ -280,6 +280,7 @@ def _enrol(folder: Path, env: Mapping[str, str], platforms: Mapping[str, dict[st
                     }
                 )
             )
+            runtime.services.manage_endpoints.verify(str(made["partner_id"]))
     finally:
         runtime.close()
 

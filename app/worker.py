@@ -97,5 +97,8 @@ class Worker:
     def _sweep(self) -> None:
         swept = self.services.purge_expired()
         self.metrics.swept.inc(swept)
+        # An endpoint may come back while a message for it is being set aside.
+        if self.services.manage_endpoints.resume_waiting():
+            self.engine.wake()
         if not swept:
             self.stopping.wait(SWEEP_EVERY)

@@ -32,10 +32,15 @@ class Composer:
 
     def __init__(self, payloads: Payloads, keys: KeyRing, signer: Signer, origin: str) -> None:
         self._payloads = payloads
+        self._together = payloads.together()
         self._keys = keys
         self._signer = signer
         self._origin = origin
         self._opened: dict[tuple[str, str, bytes], SigningKey] = {}
+
+    def read_anew(self) -> None:
+        """Forget what was read of cases: a new moment begins."""
+        self._together = self._payloads.together()
 
     def compose(
         self, message: Message, partner: Partner, endpoint: Endpoint, url: str, now: datetime
@@ -44,7 +49,7 @@ class Composer:
 
         Raises what the payloads and the key ring raise.
         """
-        payload = self._payloads.build(message, partner, now)
+        payload = self._together.build(message, partner, now)
         if payload is None:
             return None
         body = self._body(message, partner, payload, now)

@@ -150,6 +150,7 @@ class DeliveryEngine:
         """Post what is due, wait up to `timeout` seconds for answers, store what came of it."""
         self._save()
         self._known.clear()
+        self._composer.read_anew()
         self._offer_held()
         claimed = self._claim()
         answers = self._offer_all(claimed)

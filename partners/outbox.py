@@ -92,6 +92,9 @@ def to_replay(
     ]
 
 
+_WAITING: Final = frozenset({EndpointStatus.UNVERIFIED, EndpointStatus.PAUSED})
+
+
 def fan_out(
     event: Event,
     notices: Iterable[Notice],
@@ -104,7 +107,8 @@ def fan_out(
 
     `notices` are the case's. `id_of` gives a message's name, without its prefix, from what the
     message is about. A suspended partner is asked nothing new; what becomes of the items it holds
-    waits for it. An endpoint with no URL, or paused, gets messages that wait too (due_at None); a
+    waits for it. An endpoint with no URL, or paused, or not verified yet, gets messages that wait
+    too (due_at None): a withdrawal is not forgotten because an endpoint has yet to be enrolled. A
     disabled one gets due messages, so that delivery fails them and an operator hears of each.
     """
     by_id = {partner.id: partner for partner in partners if _is_told(partner, event)}
@@ -128,8 +132,6 @@ def _is_active(partner: Partner) -> bool:
 
 
 def _takes(endpoint: Endpoint, event_type: EventType) -> bool:
-    if endpoint.status is EndpointStatus.UNVERIFIED:
-        return False
     return not endpoint.event_types or event_type in endpoint.event_types
 
 
@@ -142,7 +144,7 @@ def _message(
     deadline_of: Callable[[Partner], timedelta | None],
     id_of: Callable[[str], str],
 ) -> Message:
-    is_open = _is_active(partner) and endpoint.status is not EndpointStatus.PAUSED
+    is_open = _is_active(partner) and endpoint.status not in _WAITING
     requests = event.type is EventType.REMOVAL_REQUESTED
     return Message(
         id=MessageId("msg_" + id_of(f"{event.id}|{notice.id}|{endpoint.id}")),

@@ -147,6 +147,9 @@ class Payload:
 class Payloads(Protocol):
     """Builds what a message says from the state of the case at this moment."""
 
+    def together(self) -> Payloads:
+        """The same for the messages of one moment: what they have in common is read once."""
+
     def build(self, message: Message, partner: Partner, now: datetime) -> Payload | None:
         """The payload, or None if there is nothing left to tell (the message is cancelled)."""
 

@@ -188,6 +188,49 @@ def with_endpoint_status(
     return _with_endpoint(partner, replace(endpoint, status=status))
 
 
+def resume_endpoint(partner: Partner, endpoint_id: EndpointId) -> Partner:
+    """The partner with that endpoint posted to again after a pause.
+
+    Raises UnknownPartner, and TransitionRefused where it must be verified instead.
+    """
+    status = _endpoint_of(partner, endpoint_id).status
+    if status not in (EndpointStatus.PAUSED, EndpointStatus.ACTIVE):
+        raise TransitionRefused(f"an endpoint that is {status} comes back by being verified")
+    return with_endpoint_status(partner, endpoint_id, EndpointStatus.ACTIVE)
+
+
+def with_endpoint(
+    partner: Partner,
+    wish: EndpointWish,
+    *,
+    guard: EgressGuard,
+    ids: Ids,
+    keys: KeyRing,
+    now: datetime,
+) -> tuple[Partner, Handover]:
+    """The partner with one more endpoint, and what verifies the messages that go there.
+
+    Raises RegistrationRefused or EndpointRefused (UnsafeAddress).
+    """
+    check_wishes([*map(_as_wish, partner.endpoints), wish], guard)
+    made, key = _new_endpoint(wish, ids, keys, now)
+    changed = replace(partner, endpoints=(*partner.endpoints, made))
+    return _changed(changed), Handover(endpoint_keys={made.id: key.handed_over()})
+
+
+def with_event_types(
+    partner: Partner, endpoint_id: EndpointId, event_types: tuple[str, ...], guard: EgressGuard
+) -> Partner:
+    """The partner with that endpoint told of those event types only; none means every one.
+
+    Raises UnknownPartner or RegistrationRefused.
+    """
+    endpoint = replace(_endpoint_of(partner, endpoint_id), event_types=event_types)
+    changed = _with_endpoint(partner, endpoint)
+    check_wishes([_as_wish(e) for e in changed.endpoints], guard)
+    return changed
+
+
 def with_jwks(partner: Partner, jwks: str | None) -> Partner:
     """The partner with another key set, or none (it then gets thin messages).
 
@@ -221,6 +264,10 @@ def check_wishes(wishes: Sequence[EndpointWish], guard: EgressGuard) -> None:
     taken = {str(kind) for wish in wishes for kind in wish.event_types or _FILTERABLE}
     if taken != _FILTERABLE:
         raise RegistrationRefused("together the endpoints must take every event type")
+
+
+def _as_wish(endpoint: Endpoint) -> EndpointWish:
+    return EndpointWish(endpoint.url, endpoint.scheme, endpoint.event_types, endpoint.status)
 
 
 def _new_endpoint(

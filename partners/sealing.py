@@ -7,12 +7,20 @@ names its reader and its message, so that a partner cannot pass it on as if we h
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
+import os
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Final, cast
 
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.keywrap import aes_key_wrap
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from joserfc import jwe, jwk
 from joserfc.errors import JoseError
 
@@ -34,6 +42,9 @@ _ALGORITHMS: Final = ["ECDH-ES+A256KW", "A256GCM", "DEF"]
 _DEFLATE_FROM: Final = 9_500
 _CURVES: Final = frozenset({("EC", "P-256"), ("OKP", "X25519")})
 _KEPT: Final[tuple[str, ...]] = ("kty", "crv", "x", "y", "kid")
+_X25519: Final = "X25519"
+# RFC 7518 section 4.6.2 for a 256-bit key: the algorithm, no PartyUInfo, no PartyVInfo, 256 bits.
+_OTHER_INFO: Final = b"\0\0\0\x0eECDH-ES+A256KW" + bytes(8) + (256).to_bytes(4, "big")
 _PRIVATE_PARTS: Final = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"})
 
 
@@ -113,13 +124,8 @@ def seal(payload: Mapping[str, object], address: Addressed, signer: Signer, key_
     Raises KeySetRefused if the set holds no key that can be sealed to.
     """
     claims = _compact({**payload, **address.claims()})
-    key = _recipient(key_set)
-    header = {"alg": "ECDH-ES+A256KW", "enc": "A256GCM", "cty": "JWT"}
-    if key.kid:
-        header["kid"] = key.kid
-    if len(claims) > _DEFLATE_FROM:
-        header["zip"] = "DEF"
-    return jwe.encrypt_compact(header, signer.jws(claims), key, algorithms=_ALGORITHMS)
+    deflate = len(claims) > _DEFLATE_FROM
+    return _encrypted(signer.jws(claims), _recipient(key_set), {"cty": "JWT"}, deflate=deflate)
 
 
 def unseal(
@@ -146,6 +152,55 @@ def unseal(
 def fits(body: bytes) -> bool:
     """Whether a body may be posted whole; otherwise the message is sent thin."""
     return len(body) <= BODY_LIMIT
+
+
+@dataclass(frozen=True, slots=True)
+class _Recipient:
+    """A key that is sealed to."""
+
+    key: ec.EllipticCurvePublicKey | X25519PublicKey
+    kid: str | None
+
+    def agree(self) -> tuple[dict[str, str], bytes]:
+        """A fresh key of ours as the header's `epk`, and the secret shared with the recipient."""
+        if isinstance(self.key, X25519PublicKey):
+            fresh = X25519PrivateKey.generate()
+            x = _b64(fresh.public_key().public_bytes_raw()).decode()
+            return {"kty": "OKP", "crv": _X25519, "x": x}, fresh.exchange(self.key)
+        ours = ec.generate_private_key(self.key.curve)
+        point = ours.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+        x, y = _b64(point[1:33]).decode(), _b64(point[33:]).decode()
+        return {"kty": "EC", "crv": "P-256", "x": x, "y": y}, ours.exchange(ec.ECDH(), self.key)
+
+
+def _encrypted(
+    plaintext: bytes, recipient: _Recipient, header: Mapping[str, str], *, deflate: bool = False
+) -> str:
+    """The compact JWE: ECDH-ES+A256KW (RFC 7518 section 4.6) and A256GCM (section 5.3).
+
+    Written out here because the library takes longer than the cryptography; what opens it in the
+    tests are two libraries.
+    """
+    epk, shared = recipient.agree()
+    whole = {"alg": "ECDH-ES+A256KW", "enc": "A256GCM", **header, "epk": epk}
+    if recipient.kid:
+        whole["kid"] = recipient.kid
+    if deflate:
+        whole["zip"] = "DEF"
+        plaintext = _deflated(plaintext)
+    bound = _b64(_compact(whole))
+    wrapping = hashlib.sha256(b"\0\0\0\1" + shared + _OTHER_INFO).digest()
+    content, nonce = AESGCM.generate_key(256), os.urandom(12)
+    sealed = AESGCM(content).encrypt(nonce, plaintext, bound)
+    wrapped = aes_key_wrap(wrapping, content)
+    parts = bound, _b64(wrapped), _b64(nonce), _b64(sealed[:-16]), _b64(sealed[-16:])
+    return b".".join(parts).decode()
+
+
+def _deflated(raw: bytes) -> bytes:
+    """RFC 1951, with neither header nor checksum."""
+    packer = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    return packer.compress(raw) + packer.flush()
 
 
 def _opened(sealed: str, private_key_set: Mapping[str, Any]) -> bytes:
@@ -202,15 +257,14 @@ def _short_text(place: int, value: object) -> str:
 
 def _try_out(place: int, key: dict[str, Any]) -> None:
     """Seal once: finds points off the curve and of low order, and whatever a library minds."""
-    header = {"alg": "ECDH-ES+A256KW", "enc": "A256GCM"}
     try:
-        jwe.encrypt_compact(header, b"", _imported(key), algorithms=_ALGORITHMS)
+        _encrypted(b"", _imported(key), {})
     except (JoseError, ValueError, TypeError, KeyError):
         raise KeySetRefused(f"key {place} is not a usable public key") from None
 
 
 @lru_cache(maxsize=1024)
-def _recipient(key_set: str) -> jwk.ECKey | jwk.OKPKey:
+def _recipient(key_set: str) -> _Recipient:
     """The key that is sealed to. Kept, because parsing costs as much as sealing."""
     try:
         return _imported(_checked(0, _keys_in(key_set)[0]))
@@ -218,11 +272,12 @@ def _recipient(key_set: str) -> jwk.ECKey | jwk.OKPKey:
         raise KeySetRefused("the first key is not a usable public key") from None
 
 
-def _imported(key: dict[str, Any]) -> jwk.ECKey | jwk.OKPKey:
+def _imported(key: dict[str, Any]) -> _Recipient:
     kept = _checked(0, key)
     if kept["kty"] == "EC":
-        return jwk.ECKey.import_key(cast(Any, kept))
-    return jwk.OKPKey.import_key(cast(Any, kept))
+        return _Recipient(jwk.ECKey.import_key(cast(Any, kept)).public_key, kept.get("kid"))
+    public = jwk.OKPKey.import_key(cast(Any, kept)).public_key
+    return _Recipient(cast(X25519PublicKey, public), kept.get("kid"))
 
 
 def _public_jwk(key: PublicKey) -> jwk.OKPKey:

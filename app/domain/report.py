@@ -16,7 +16,7 @@ from app.domain.errors import (
 from hashing.denylist import Denylist
 from hashing.quality import Quality, hangs_together, judge, suspicious
 from hashing.values import HashEntry
-from partners.model import Partner, PartnerId, PartnerStatus
+from partners.model import EndpointStatus, Partner, PartnerId, PartnerStatus
 
 Partners = Callable[[PartnerId], Partner | None]
 
@@ -88,8 +88,10 @@ _WHY = {
 
 
 def takes_part(partner: Partner | None) -> bool:
-    """Whether a partner is told of new items now."""
-    return partner is not None and partner.status is PartnerStatus.ACTIVE
+    """Whether a partner is told of new items now: not before an endpoint of it is verified."""
+    if partner is None or partner.status is not PartnerStatus.ACTIVE:
+        return False
+    return any(e.status is not EndpointStatus.UNVERIFIED for e in partner.endpoints)
 
 
 def looks_foreign(entries: Sequence[HashEntry]) -> bool:

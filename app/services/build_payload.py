@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from app.domain.age import AgeBasis
@@ -16,8 +16,24 @@ from app.services.record_feedback import own_notice
 from hashing.distance import MATCH_DISTANCE
 from partners.errors import UnknownPartner
 from partners.events import EventType
-from partners.model import Message, Notice, NoticeId, Partner
+from partners.model import CaseId, Message, Notice, NoticeId, Partner
 from partners.ports import Payload
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """An item and what every partner is told of it alike."""
+
+    item: Item
+    alike: Mapping[str, object]
+
+
+@dataclass(slots=True)
+class _Reading:
+    """What was read of cases and items for the messages of one moment."""
+
+    cases: dict[CaseId, tuple[Case, Mapping[int, Item]] | None] = field(default_factory=dict)
+    told: dict[tuple[CaseId, int], _Told | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,29 +44,55 @@ class BuildPayload:
     policies: Mapping[str, DeadlinePolicy]
     public_url: str
 
+    def together(self) -> BuildTogether:
+        """The same for the messages of one moment, reading once what they have in common."""
+        return BuildTogether(self, _Reading())
+
     def build(self, message: Message, partner: Partner, now: datetime) -> Payload | None:
         """The payload, or None when there is nothing left to tell."""
-        notice = message.notice_id and self.house.store.notice(message.notice_id)
-        if not notice:
-            return None
-        if message.event_type == EventType.REMOVAL_WITHDRAWN:
-            return Payload({"item_id": notice.id})
-        found = self._held(notice)
+        return self.together().build(message, partner, now)
+
+    def fetch(self, partner: Partner, notice_id: NoticeId) -> Mapping[str, object]:
+        """The item as that partner may read it over the partner API.
+
+        Raises UnknownPartner, also once the case was withdrawn.
+        """
+        notice = own_notice(self.house, partner, notice_id)
+        told = self.told(notice, _Reading())
+        if told is None:
+            raise UnknownPartner
+        return self.inner(
+            notice, partner, told, self.outer(notice, partner, self.house.clock.now())
+        )
+
+    def told(self, notice: Notice, reading: _Reading) -> _Told | None:
+        """What there is to tell of the notice's item, if anything."""
+        name = (notice.case_id, notice.item_number)
+        if name not in reading.told:
+            reading.told[name] = self._told(*name, reading)
+        return reading.told[name]
+
+    def _told(self, case_id: CaseId, number: int, reading: _Reading) -> _Told | None:
+        """None once the case was withdrawn: then no partner is told any more."""
+        if case_id not in reading.cases:
+            reading.cases[case_id] = self._case(case_id)
+        found = reading.cases[case_id]
         if found is None:
             return None
-        outer = self._outer(notice, partner, now)
-        return Payload(outer, self._inner(notice, partner, *found, now))
+        case, items = found
+        item = items.get(number)
+        if item is None or item.sealed_hashes is None:
+            return None
+        return _Told(item, self._alike(case, item))
 
-    def _held(self, notice: Notice) -> tuple[Case, Item] | None:
-        """The case and item, unless the case was withdrawn: then no partner is told any more."""
-        case = self.house.store.case(notice.case_id)
+    def _case(self, case_id: CaseId) -> tuple[Case, Mapping[int, Item]] | None:
+        case = self.house.store.case(case_id)
         if case is None or case.state is not CaseState.ACTIVE:
             return None
-        items = self.house.store.items(notice.case_id)
-        item = next((i for i in items if i.number == notice.item_number), None)
-        return None if item is None or item.sealed_hashes is None else (case, item)
+        return case, {item.number: item for item in self.house.store.items(case_id)}
 
-    def _outer(self, notice: Notice, partner: Partner, now: datetime) -> dict[str, object]:
+    def outer(self, notice: Notice, partner: Partner, now: datetime) -> dict[str, object]:
+        """What any proxy on the way may read."""
         due = self._deadline(notice, partner, now)
         return {
             "item_id": notice.id,
@@ -59,12 +101,20 @@ class BuildPayload:
             "item_url": f"{self.public_url}/v1/partner/items/{notice.id}",
         }
 
-    def _inner(
-        self, notice: Notice, partner: Partner, case: Case, item: Item, now: datetime
+    def inner(
+        self, notice: Notice, partner: Partner, told: _Told, outer: Mapping[str, object]
     ) -> dict[str, object]:
+        """What only the partner may read."""
+        return {
+            **outer,
+            **told.alike,
+            "where_seen": open_location(self.house, told.item, partner.id),
+            "jurisdiction": self.policies[partner.deadline_policy].jurisdiction,
+        }
+
+    def _alike(self, case: Case, item: Item) -> dict[str, object]:
         entries = open_hashes(self.house, item)
         return {
-            **self._outer(notice, partner, now),
             "media_kind": item.kind,
             "hashes": [
                 {"type": e.type, "value": str(e.value), "quality": e.quality, "variant": e.variant}
@@ -77,8 +127,6 @@ class BuildPayload:
             "unusual_hashes": looks_foreign(entries),
             "other_reports": self._other_reports(item),
             "preserve_evidence": True,
-            "where_seen": open_location(self.house, item, partner.id),
-            "jurisdiction": self.policies[partner.deadline_policy].jurisdiction,
         }
 
     def _other_reports(self, item: Item) -> int:
@@ -93,16 +141,30 @@ class BuildPayload:
             return notice.deadline_at
         return deadline_at(now, self.policies[partner.deadline_policy].allowed)
 
-    def fetch(self, partner: Partner, notice_id: NoticeId) -> Mapping[str, object]:
-        """The item as that partner may read it over the partner API.
 
-        Raises UnknownPartner, also once the case was withdrawn.
-        """
-        notice = own_notice(self.house, partner, notice_id)
-        found = self._held(notice)
-        if found is None:
-            raise UnknownPartner
-        return self._inner(notice, partner, *found, self.house.clock.now())
+@dataclass(frozen=True, slots=True)
+class BuildTogether:
+    """Gives partners.ports.Payloads for a moment: a report goes to many partners at once."""
+
+    each: BuildPayload
+    reading: _Reading
+
+    def together(self) -> BuildTogether:
+        """Another, which reads anew."""
+        return self.each.together()
+
+    def build(self, message: Message, partner: Partner, now: datetime) -> Payload | None:
+        """The payload, or None when there is nothing left to tell."""
+        notice = message.notice_id and self.each.house.store.notice(message.notice_id)
+        if not notice:
+            return None
+        if message.event_type == EventType.REMOVAL_WITHDRAWN:
+            return Payload({"item_id": notice.id})
+        told = self.each.told(notice, self.reading)
+        if told is None:
+            return None
+        outer = self.each.outer(notice, partner, now)
+        return Payload(outer, self.each.inner(notice, partner, told, outer))
 
 
 def _assurance(case: Case) -> str:

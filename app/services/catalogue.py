@@ -11,6 +11,7 @@ from app.services.add_to_case import AddToCase
 from app.services.build_payload import BuildPayload
 from app.services.expand_event import ExpandEvents
 from app.services.house import House
+from app.services.manage_endpoints import ManageEndpoints
 from app.services.manage_partners import ManagePartners
 from app.services.mark_late import MarkLate
 from app.services.messages import PullMessages, ReplayMessages
@@ -40,3 +41,4 @@ class Services:
     mark_late: MarkLate
     purge_expired: PurgeExpired
     manage_partners: ManagePartners
+    manage_endpoints: ManageEndpoints

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from app.domain.deadlines import DeadlinePolicy
-from app.domain.errors import Contested
-from app.ports import SaveMessage, SavePartner
+from app.ports import SavePartner
+from app.services.change_partner import change_partner, make_waiting_due
 from app.services.house import House
+from app.services.manage_endpoints import endpoint_row
 from partners.egress import EgressGuard
-from partners.errors import RegistrationRefused, UnknownPartner
+from partners.errors import RegistrationRefused
 from partners.model import (
     EndpointId,
     EndpointStatus,
-    MessageState,
     Partner,
     PartnerId,
     SigningScheme,
 )
-from partners.outbox import resumed
 from partners.registry import (
     EndpointWish,
     Handover,
@@ -32,8 +31,6 @@ from partners.registry import (
     with_endpoint_status,
 )
 from partners.sealing import Signer
-
-TRIES = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,17 +52,19 @@ class ManagePartners:
         jwks: str | None,
         takes_location: bool,
     ) -> dict[str, object]:
-        """Take a platform on and return what to hand over.
+        """Take a platform on and return what to hand over. Its webhook is yet to be verified.
 
         Raises RegistrationRefused, EndpointRefused or KeySetRefused.
         """
         if policy not in self.policies:
             known = ", ".join(sorted(self.policies))
             raise RegistrationRefused(f"there is no such deadline policy; there are: {known}")
+        # Without a URL there is nobody to verify: who pulls has shown its API key.
+        status = EndpointStatus.UNVERIFIED if webhook else EndpointStatus.ACTIVE
         partner, handover = new_partner(
             name,
             policy,
-            [EndpointWish(webhook, SigningScheme(scheme))],
+            [EndpointWish(webhook, SigningScheme(scheme), status=status)],
             guard=self.guard,
             ids=self.house.ids,
             keys=self.house.keys,
@@ -93,27 +92,25 @@ class ManagePartners:
                 "status": partner.status,
                 "policy": partner.deadline_policy,
                 "sealed": partner.jwks is not None,
-                "endpoints": [
-                    {"id": e.id, "url": e.url, "scheme": e.scheme, "status": e.status}
-                    for e in partner.endpoints
-                ],
+                "endpoints": [endpoint_row(endpoint) for endpoint in partner.endpoints],
             }
             for partner in self.house.store.partners()
         ]
 
     def suspend(self, partner_id: str) -> None:
         """Tell it nothing more. Raises UnknownPartner."""
-        self._change(PartnerId(partner_id), suspend)
+        change_partner(self.house, PartnerId(partner_id), suspend)
 
     def resume(self, partner_id: str) -> None:
         """Tell it again, also what waited meanwhile. Raises UnknownPartner."""
-        self._change(PartnerId(partner_id), resume)
-        self._make_waiting_due(PartnerId(partner_id))
+        make_waiting_due(self.house, change_partner(self.house, PartnerId(partner_id), resume))
 
     def disable_endpoint(self, partner_id: PartnerId, endpoint_id: EndpointId) -> None:
         """Post nothing there until an operator says so."""
-        self._change(
-            partner_id, lambda p: with_endpoint_status(p, endpoint_id, EndpointStatus.DISABLED)
+        change_partner(
+            self.house,
+            partner_id,
+            lambda p: with_endpoint_status(p, endpoint_id, EndpointStatus.DISABLED),
         )
 
     def rotate_api_key(self, partner_id: str, overlap: timedelta) -> list[dict[str, object]]:
@@ -128,7 +125,7 @@ class ManagePartners:
             made[:] = [handover]
             return partner
 
-        self._change(PartnerId(partner_id), turn)
+        change_partner(self.house, PartnerId(partner_id), turn)
         return [{"secret": made[0].api_key}]
 
     def rotate_signing_keys(self, partner_id: str, overlap: timedelta) -> list[dict[str, object]]:
@@ -158,36 +155,5 @@ class ManagePartners:
                 )
             return replace(partner, version=partner.version + 1)
 
-        self._change(PartnerId(partner_id), turn)
+        change_partner(self.house, PartnerId(partner_id), turn)
         return made
-
-    def _change(self, partner_id: PartnerId, turn: Callable[[Partner], Partner]) -> None:
-        for _ in range(TRIES):
-            partner = self.house.store.partner(partner_id)
-            if partner is None:
-                raise UnknownPartner("there is no such partner")
-            changed = turn(partner)
-            if changed is partner:
-                return
-            try:
-                self.house.store.commit(SavePartner(changed))
-            except Contested:
-                continue
-            return
-        raise Contested
-
-    def _make_waiting_due(self, partner_id: PartnerId) -> None:
-        """Messages that were set aside while it was suspended are due now."""
-        partner, after = self.house.store.partner(partner_id), ""
-        posted = {e.id for e in partner.endpoints if e.url} if partner else set()
-        while True:
-            page, cursor = self.house.store.messages(
-                partner_id=partner_id, states=(MessageState.PENDING,), after=after, limit=100
-            )
-            for message in page:
-                if message.due_at is None and message.endpoint_id in posted:
-                    due = resumed(message, self.house.clock.now())
-                    self.house.store.commit(SaveMessage(due))
-            if cursor is None:
-                return
-            after = cursor

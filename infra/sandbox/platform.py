@@ -21,6 +21,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -36,6 +37,8 @@ from hashing.values import HashType, Pdq, parse_hash
 
 TOLERANCE = 300  # seconds that a webhook may be old or early
 WEBHOOK = "/webhooks/report-remove"
+CHALLENGE = "endpoint.verification"
+RATE = "6000"  # webhooks that we take in a minute
 TRIES = 5  # at acting on one message
 
 
@@ -158,18 +161,29 @@ class Platform:
     seen: set[str] = field(default_factory=set)  # webhook-ids
     items: dict[str, str] = field(default_factory=dict)  # item -> what we said
     inbox: queue.Queue[tuple[Mapping[str, Any], str, int]] = field(default_factory=queue.Queue)
+    lock: threading.Lock = field(default_factory=threading.Lock)
 
     def enrolment(self) -> Enrolment:
-        """Read each time: keys are rotated by writing the file anew."""
-        return Enrolment.read(self.enrolment_file)
+        """Read each time: keys are rotated by writing the file anew. Raises Forged without one."""
+        try:
+            return Enrolment.read(self.enrolment_file)
+        except FileNotFoundError:
+            raise Forged from None  # nobody has introduced the service to us yet
 
-    def receive(self, headers: Mapping[str, str], body: bytes) -> None:
-        """Verify and queue one webhook. A repeat is received again and acted on once."""
+    def receive(self, headers: Mapping[str, str], body: bytes) -> str | None:
+        """Verify and queue one webhook. A repeat is received again and acted on once.
+
+        Gives back the word to echo where the service only asks whether we read what it sends.
+        """
         verify(self.enrolment().keys, headers, body)
-        message_id = headers["webhook-id"]
-        if message_id not in self.seen:
-            self.seen.add(message_id)
-            self.inbox.put((json.loads(body), message_id, TRIES))
+        message, message_id = json.loads(body), headers["webhook-id"]
+        if message["type"] == CHALLENGE:
+            return str(message["data"]["challenge"])
+        with self.lock:
+            if message_id not in self.seen:
+                self.seen.add(message_id)
+                self.inbox.put((message, message_id, TRIES))
+        return None
 
     def work(self) -> None:
         """Act on what was received, for ever. We said 2xx, so trying again is up to us."""
@@ -225,14 +239,24 @@ def create_app(platform: Platform) -> Flask:
     app = Flask(__name__)
     app.config["MAX_CONTENT_LENGTH"] = 64_000
 
-    @app.post(WEBHOOK)
-    def webhook() -> Response:
+    @app.route(WEBHOOK, methods=["OPTIONS"])
+    def handshake() -> Response:
+        """The service asks before it posts; it is told who may, and how often a minute."""
         try:
-            headers = {name.lower(): value for name, value in request.headers.items()}
-            platform.receive(headers, request.get_data())
+            service = urlsplit(platform.enrolment().service_url).hostname or ""
+        except Forged:
+            return Response(status=403)
+        granted = {"WebHook-Allowed-Origin": service, "WebHook-Allowed-Rate": RATE}
+        return Response(status=204, headers=granted)
+
+    @app.post(WEBHOOK, provide_automatic_options=False)
+    def webhook() -> Response:
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        try:
+            word = platform.receive(headers, request.get_data())
         except Forged:
             return Response(status=401)
-        return Response(status=204)
+        return Response(status=204) if word is None else jsonify(challenge=word)
 
     @app.get("/")
     def state() -> Response:

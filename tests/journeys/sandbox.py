@@ -64,7 +64,9 @@ def enrol(house: House, platform: Platform, **more: Any) -> None:
     facts = platform.running.wait_ready()
     jwks = json.dumps(facts["jwks"]) if facts["jwks"] else None
     scheme = "v1a" if jwks else "v1"
-    made = house.add_platform(platform.name, facts["webhook"], scheme=scheme, jwks=jwks, **more)
+    made = house.add_platform(
+        platform.name, facts["webhook"], scheme=scheme, jwks=jwks, trusted=False, **more
+    )
     platform.partner_id, platform.handed_over = str(made["partner_id"]), made
     platform.enrolment.touch(mode=0o600)
     members = {
@@ -75,6 +77,7 @@ def enrol(house: House, platform: Platform, **more: Any) -> None:
         "sealing_key": made["sealing_key"],
     }
     platform.enrolment.write_text(json.dumps(members))
+    house.acting(lambda services: services.manage_endpoints.verify(platform.partner_id))
 
 
 def hashed(photo: Path) -> list[dict[str, Any]]:

@@ -225,6 +225,9 @@ class MadePayloads:
 
     make: Callable[[Message], Payload | None] | None = None
 
+    def together(self) -> MadePayloads:
+        return self
+
     def build(self, message: Message, partner: Partner, now: datetime) -> Payload | None:
         if self.make is not None:
             return self.make(message)

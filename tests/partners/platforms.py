@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import ipaddress
+import json
 import socket
 import ssl
 import struct
@@ -107,6 +108,25 @@ def answer(
     def behave(platform: Platform, request: Received, connection: socket.socket) -> bool:
         connection.sendall(whole)
         return True
+
+    return behave
+
+
+ALLOWING = {"WebHook-Allowed-Origin": "remove.example.org", "WebHook-Allowed-Rate": "120"}
+ALLOWS = answer(204, headers=ALLOWING)
+
+
+def echoing(handshake: Behaviour = ALLOWS, echo: str | None = None) -> Behaviour:
+    """Shakes hands as told, then repeats a challenge (or says `echo`), and takes what follows."""
+
+    def behave(platform: Platform, request: Received, connection: socket.socket) -> bool:
+        if request.method == "OPTIONS":
+            return handshake(platform, request, connection)
+        message = json.loads(request.body)
+        if message["type"] != "endpoint.verification":
+            return answer(204)(platform, request, connection)
+        word = message["data"]["challenge"] if echo is None else echo
+        return answer(200, json.dumps({"challenge": word}).encode())(platform, request, connection)
 
     return behave
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 from datetime import timedelta
 from pathlib import Path
 
@@ -18,11 +17,12 @@ from partners.sender import CurlCaller, SenderSettings
 from partners.signing import parse_verifying_key, verify
 from tests.partners.memory import CountingIds, MemoryKeys, SetClock
 from tests.partners.platforms import (
+    ALLOWING,
     Authority,
     Behaviour,
     Platform,
-    Received,
     answer,
+    echoing,
     hang,
     raw,
     reset,
@@ -33,7 +33,6 @@ GUARD = EgressGuard(allow_loopback=True)
 KEYS = MemoryKeys()
 IDS = CountingIds()
 ORIGIN = "https://Remove.Example.org"
-ALLOWING = {"WebHook-Allowed-Origin": "remove.example.org", "WebHook-Allowed-Rate": "120"}
 
 
 @pytest.fixture
@@ -52,21 +51,6 @@ def a_partner(
 def enrolled(partner: Partner, caller: CurlCaller) -> Partner:
     name = partner.endpoints[0].id
     return enrol(partner, name, caller, origin=ORIGIN, ids=IDS, keys=KEYS, now=NOW)
-
-
-ALLOWS = answer(204, headers=ALLOWING)
-
-
-def echoing(handshake: Behaviour = ALLOWS, echo: str | None = None) -> Behaviour:
-    """Shakes hands as told, then repeats the challenge (or says `echo`)."""
-
-    def behave(platform: Platform, request: Received, connection: socket.socket) -> bool:
-        if request.method == "OPTIONS":
-            return handshake(platform, request, connection)
-        word = json.loads(request.body)["data"]["challenge"] if echo is None else echo
-        return answer(200, json.dumps({"challenge": word}).encode())(platform, request, connection)
-
-    return behave
 
 
 @pytest.mark.parametrize("scheme", SigningScheme)

@@ -168,6 +168,7 @@ def test_who_is_told_nothing_and_who_waits() -> None:
     assert {m.endpoint_id: m.due_at for m in made} == {
         "end_pull": None,
         "end_paused": None,
+        "end_new": None,
         "end_gone": NOW,
     }
     withdrawn = spread(

@@ -8,6 +8,7 @@ from typing import Any
 from flask import Response, current_app, request
 
 from app.domain.age import AgeBand, Presentation
+from app.domain.report import takes_part
 from app.services.answers import RequestKey
 from app.web.access import Access, access
 from app.web.api.shapes import ChallengeShape, PlatformsShape, ReceivedShape, ReportShape
@@ -15,7 +16,6 @@ from app.web.context import context, services, settings
 from app.web.limits import count, limited
 from app.web.problems import refuses
 from app.web.shapes import KEY_HEADER, StrictBlueprint, body_bytes, idempotency_key
-from partners.model import PartnerStatus
 from partners.ports import Purpose
 
 ROUNDS = 600_000
@@ -43,7 +43,7 @@ def platforms() -> dict[str, Any]:
         "platforms": [
             {"id": p.id, "name": p.name, "takes_location": taking and p.takes_location}
             for p in services().house.store.partners()
-            if p.status is PartnerStatus.ACTIVE
+            if takes_part(p)
         ]
     }
 

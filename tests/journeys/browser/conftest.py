@@ -8,7 +8,7 @@ import pytest
 from tests.journeys.browser.world import World, world
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     with world(tmp_path_factory.mktemp("browser")) as made:
         yield made

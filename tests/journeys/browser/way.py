@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 from playwright.sync_api import Locator, Page, expect
@@ -117,5 +116,6 @@ def errors_of(page: Page) -> list[str]:
     return said
 
 
-def texts(found: Sequence[Locator]) -> list[str]:
-    return [part.inner_text() for part in found]
+def grouped(code: str) -> str:
+    """A case code as it is shown."""
+    return " ".join(code[at : at + 4] for at in range(0, len(code), 4))

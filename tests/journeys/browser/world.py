@@ -40,7 +40,8 @@ class World:
     other: Platform  # does not
     browser: Browser
     folder: Path
-    weather: str
+    weather: str  # the neutral site
+    asked_elsewhere: list[str]  # what it was asked for
     contexts: list[BrowserContext] = field(default_factory=list)
 
     def context(self, **options: Any) -> BrowserContext:
@@ -60,25 +61,43 @@ class World:
             self.contexts.pop().close()
 
 
-def edited_copies(source: Path) -> dict[str, Image.Image]:
-    """The photo as people pass it on: cropped, mirrored, as a screenshot with bars."""
-    picture = Image.open(source).convert("RGB")
-    width, height = picture.size
-    margin = round(width * 0.04), round(height * 0.04)
-    cropped = picture.crop((margin[0], margin[1], width - margin[0], height - margin[1]))
-    screen = Image.new("RGB", (width, round(width * 19.5 / 9)))
-    screen.paste(picture, (0, (screen.height - height) // 2))
-    return {
-        "cropped.jpg": cropped,
-        "mirrored.jpg": picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT),
-        "screenshot.jpg": screen,
-    }
+def _cropped(picture: Image.Image) -> Image.Image:
+    across, down = round(picture.width * 0.04), round(picture.height * 0.04)
+    return picture.crop((across, down, picture.width - across, picture.height - down))
+
+
+def _mirrored(picture: Image.Image) -> Image.Image:
+    return picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+
+
+def _screenshot(picture: Image.Image) -> Image.Image:
+    """On a phone's screen of 19.5:9, between bars."""
+    screen = Image.new("RGB", (picture.width, round(picture.width * 19.5 / 9)))
+    screen.paste(picture, (0, (screen.height - picture.height) // 2))
+    return screen
+
+
+EDITS = {"cropped": _cropped, "mirrored": _mirrored, "screenshot": _screenshot}
+EDITED = ("coffee.jpg", "chelsea.jpg")
+STRANGERS = ("hubble.jpg", "rocket.jpg")
+
+
+def edited_copies(folder: Path) -> dict[str, Path]:
+    """Photos as people pass them on, and no copy of them as they were."""
+    copies = {}
+    for photo in EDITED:
+        picture = Image.open(PHOTOS / photo).convert("RGB")
+        for edit, made in EDITS.items():
+            path = copies[f"{edit}-{photo}"] = folder / f"{edit}-{photo}"
+            made(picture).save(path, quality=92)
+    return copies
 
 
 class _Weather(BaseHTTPRequestHandler):
     """An ordinary site, for before and after."""
 
     def do_GET(self) -> None:
+        self.server.asked.append(self.path)  # type: ignore[attr-defined]
         body = f"<!doctype html><title>Weather</title><h1>Sunny</h1><p>{self.path}".encode()
         self.send_response(200)
         self.send_header("Content-Type", "text/html")
@@ -91,11 +110,12 @@ class _Weather(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def weather_site() -> Iterator[str]:
-    """The neutral site's address."""
+def weather_site() -> Iterator[tuple[str, list[str]]]:
+    """The neutral site's address, and what it was asked for."""
     with ThreadingHTTPServer(("127.0.0.1", 0), _Weather) as server:
+        asked = server.asked = []  # type: ignore[attr-defined]
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_address[1]}"
+        yield f"http://127.0.0.1:{server.server_address[1]}", asked
         server.shutdown()
 
 
@@ -111,20 +131,17 @@ def write_pages(data: Path, weather: str) -> None:
 @contextmanager
 def world(folder: Path, **settings: str) -> Iterator[World]:
     """Everything started; ended again when the block is left."""
-    edits = {}
-    for name, picture in edited_copies(PHOTO).items():
-        edits[name] = folder / name
-        picture.save(edits[name], quality=92)
-    strangers = {name: PHOTOS / name for name in ("chelsea.jpg", "hubble.jpg")}
-    with weather_site() as weather, Processes(folder) as processes:
+    copies = edited_copies(folder)
+    strangers = {name: PHOTOS / name for name in STRANGERS}
+    with weather_site() as (weather, asked), Processes(folder) as processes:
         house = House(processes, settings)
         write_pages(house.data, weather)
-        finder = start_platform(processes, "Picnic", {**strangers, **edits}, sealed=True)
+        finder = start_platform(processes, "Picnic", {**strangers, **copies}, sealed=True)
         other = start_platform(processes, "Postcard", strangers, sealed=False)
         for platform in (finder, other):
             enrol(house, platform)
         house.start()
         with sync_playwright() as driver:
             browser = driver.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-            yield World(house, finder, other, browser, folder, weather)
+            yield World(house, finder, other, browser, folder, weather, asked)
             browser.close()

@@ -14,12 +14,14 @@ let stopped = false;
 
 const say = (letter) => parent.postMessage(letter, "*");
 
-async function hashAll(files) {
+async function hashAll(chosen) {
+  const files = chosen.slice(0, most);
   stopped = false;
   say({ is: "begun", files: files.length });
-  for (const [file, chosen] of files.entries()) {
+  if (chosen.length > most) say({ is: "too_many" });
+  for (const file of files.keys()) {
     if (stopped) say({ is: "refused", file, code: "stopped" });
-    else await hashOne(chosen, file);
+    else await hashOne(files[file], file);
   }
   say({ is: "ended" });
 }
@@ -38,8 +40,7 @@ input.addEventListener("change", async () => {
   const files = [...input.files];
   if (files.length === 0) return;
   input.disabled = true;
-  if (files.length > most) say({ is: "too_many" });
-  await hashAll(files.slice(0, most));
+  await hashAll(files);
   input.value = "";
   input.disabled = false;
 });

@@ -1,0 +1,151 @@
+"""The service as it is wired in production, in a folder, with partners and messages that are due.
+
+Everything is real but the partners' addresses: loopback, under a certificate authority of this
+run's own, which OpenSSL is told of by SSL_CERT_FILE.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import sys
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from joserfc import jwk
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT)]
+
+from app.bootstrap import Runtime, build  # noqa: E402
+from app.domain.age import AgeBand, Presentation  # noqa: E402
+from app.domain.case import MediaKind  # noqa: E402
+from app.domain.report import ItemDraft  # noqa: E402
+from app.ports import SavePartner  # noqa: E402
+from app.services.answers import RequestKey  # noqa: E402
+from app.settings import Settings  # noqa: E402
+from hashing.values import HashEntry, HashType, Pdq  # noqa: E402
+from partners.composing import key_place  # noqa: E402
+from partners.model import (  # noqa: E402
+    Endpoint,
+    EndpointId,
+    Partner,
+    PartnerId,
+    SealedKey,
+    SigningScheme,
+)
+from partners.ports import Clock  # noqa: E402
+from partners.signing import PrivateKey  # noqa: E402
+from tests.partners.platforms import Authority  # noqa: E402
+
+VARIANTS = (
+    "original",
+    "rotate90",
+    "rotate180",
+    "rotate270",
+    "flipx",
+    "flipy",
+    "flipplus1",
+    "flipminus1",
+)
+POLICY = "uk-osa-48h"
+
+
+def certificate(folder: Path) -> Path:
+    """A certificate for localhost; this process and its children trust its authority."""
+    authority = Authority(folder)
+    os.environ["SSL_CERT_FILE"] = str(authority.bundle)
+    return authority.certificate("partners")
+
+
+def settings_env(folder: Path) -> dict[str, str]:
+    """The environment of a service in that folder which may post to loopback."""
+    return {
+        "REPORT_REMOVE_ENVIRONMENT": "development",
+        "REPORT_REMOVE_ALLOW_LOOPBACK_PARTNERS": "yes",
+        "REPORT_REMOVE_DATA_DIR": str(folder),
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """One service in this process, without its threads."""
+
+    runtime: Runtime
+
+    @classmethod
+    def open(cls, folder: Path, clock: Clock | None = None) -> Backlog:
+        """The service that keeps its data in `folder`."""
+        return cls(build(Settings.from_env(settings_env(folder)), clock))
+
+    def enrol(self, port: int) -> Partner:
+        """A partner that takes sealed messages (P-256) signed with Ed25519 at that port."""
+        house = self.runtime.services.house
+        now = house.clock.now()
+        endpoint = Endpoint(
+            EndpointId(house.ids.new("end")),
+            f"https://localhost:{port}/hook",
+            SigningScheme.V1A,
+            (),
+        )
+        place = key_place(endpoint, "key_1")
+        key = SealedKey(
+            "key_1", house.keys.seal(place, str(PrivateKey.generate()).encode()), now
+        )
+        public = jwk.ECKey.generate_key("P-256").as_dict(private=False)
+        partner = Partner(
+            id=PartnerId(house.ids.new("ptn")),
+            name=f"Partner {port}",
+            deadline_policy=POLICY,
+            endpoints=(_with_key(endpoint, key),),
+            api_keys=(),
+            created_at=now,
+            jwks=json.dumps({"keys": [{n: public[n] for n in ("kty", "crv", "x", "y")}]}),
+        )
+        house.store.commit(SavePartner(partner))
+        return partner
+
+    def report(self, count: int) -> None:
+        """That many reports of one photo with eight hashes, expanded into due messages."""
+        services = self.runtime.services
+        for _ in range(count):
+            key = RequestKey(secrets.token_urlsafe(24), "/v1/reports", secrets.token_bytes(32))
+            presentation = Presentation(
+                "declared-v1", AgeBand.FROM_13_TO_15, b"", "POST", "/v1/reports"
+            )
+            services.submit_report(secrets.token_bytes(32), (photo(),), presentation, key)
+        while services.expand_events():
+            pass
+
+    def deliver(self, count: int) -> None:
+        """Step the engine until that many more messages are delivered and durably so."""
+        engine = self.runtime.worker.engine
+        engine.wake()
+        while count > 0:
+            count -= engine.step(1.0).delivered
+
+    def close(self) -> None:
+        """Stop all of it."""
+        self.runtime.worker.engine.close()
+        self.runtime.close()
+
+
+def photo() -> ItemDraft:
+    """A photo with a hash for each of its turned and mirrored variants."""
+    entries = tuple(HashEntry(HashType.PDQ, _pdq(), 100, variant) for variant in VARIANTS)
+    return ItemDraft(MediaKind.PHOTO, entries)
+
+
+def _pdq() -> Pdq:
+    """A random hash with exactly half its bits set, as real ones have."""
+    bits = sum(1 << place for place in secrets.SystemRandom().sample(range(256), 128))
+    return Pdq(bits.to_bytes(32, "big"))
+
+
+def _with_key(endpoint: Endpoint, key: SealedKey) -> Endpoint:
+    from dataclasses import replace
+
+    return replace(endpoint, keys=(key,))
