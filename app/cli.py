@@ -10,6 +10,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -63,6 +64,22 @@ event_types_option = click.option(
     ),
     help="Only these; all if not given.",
 )
+
+
+class _Moment(click.ParamType):
+    """An ISO 8601 time; without a zone it is UTC."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> datetime:
+        try:
+            moment = datetime.fromisoformat(value)
+        except ValueError:
+            self.fail("not a time such as 2026-05-17T12:30:00+00:00", param, ctx)
+        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+MOMENT = _Moment()
 code_option = click.option(
     "--code-file",
     type=click.File("r"),
@@ -446,6 +463,65 @@ def partner_verify(id: str, as_json: bool) -> None:
     give(as_json, rows, *(_verified_line(row) for row in rows))
 
 
+@partner.command("check")
+@click.argument("url")
+@click.option(
+    "--enrolment",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="Where to write what your platform needs for this check: addresses and keys, mode 0600.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace that file.")
+@click.option("--wait", is_flag=True, help="Begin when Enter is pressed, not at once.")
+@click.option("--jwks", type=click.File("r"), help="Your public keys: sealed messages are played.")
+@click.option("--scheme", type=click.Choice(["v1a", "v1"]), default="v1a", show_default=True)
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Of the stand-in; 0: any.")
+@click.option("--reach", help="Address by which you reach the stand-in, if not on this machine.")
+@click.option("--answer-within", type=click.FloatRange(0.1, 60), default=15.0, show_default=True)
+@click.option("--patience", type=click.FloatRange(0.1, 600), default=10.0, show_default=True)
+@json_option
+def partner_check(
+    url: str, enrolment: Path, overwrite: bool, wait: bool, jwks: Any, as_json: bool, **more: Any
+) -> None:
+    """Play good and bad messages at your endpoint, and say which lines of the contract it keeps.
+
+    Needs no service: a small stand-in of it runs here, with keys of its own, which your platform
+    reads from the enrolment file. Exits 1 if a line is broken, 3 if nobody answers.
+    """
+    from app.conformance.play import NoAnswer, Wish, check, service_for, write_enrolment
+    from partners.model import SigningScheme
+
+    scheme = SigningScheme(more.pop("scheme"))
+    wish = Wish(url, scheme, jwks.read() if jwks else None, **more)
+
+    def play() -> list[Any]:
+        with service_for(wish) as service:
+            write_enrolment(enrolment, service.enrolment(), overwrite=overwrite)
+            if wait:
+                click.pause(f"Give {enrolment} to your platform, then press a key.", err=True)
+            return [_told(verdict, as_json) for verdict in check(service)]
+
+    try:
+        verdicts = _deciding(play, as_json)
+    except NoAnswer as fault:
+        stop(UNREACHABLE, str(fault), as_json)
+    except OSError as fault:
+        stop(FAILED, f"cannot check: {fault.strerror}", as_json)
+    broken = [verdict for verdict in verdicts if verdict.kept is False]
+    kept = sum(verdict.kept is True for verdict in verdicts)
+    facts = {"kept": not broken, "lines": [verdict.row() for verdict in verdicts]}
+    idle = len(verdicts) - kept - len(broken)
+    give(as_json, facts, f"{kept} kept, {len(broken)} broken, {idle} not played")
+    sys.exit(FAILED if broken else 0)
+
+
+def _told(verdict: Any, as_json: bool) -> Any:
+    """The verdict, shown to a person as soon as there is one."""
+    if not as_json:
+        click.echo(str(verdict))
+    return verdict
+
+
 @partner.group()
 def endpoint() -> None:
     """Where a platform's messages go. One platform may have several."""
@@ -578,25 +654,63 @@ def messages_list(
     give(as_json, rows, *(lines or ["No messages."]))
 
 
+@messages.command("show")
+@click.argument("message_id")
+@json_option
+def messages_show(message_id: str, as_json: bool) -> None:
+    """Show one message and every post of it: status, size, time taken, breaker."""
+    from partners.model import MessageId
+
+    with _open_runtime() as runtime:
+        show = runtime.services.replay_messages.show
+        found = _deciding(lambda: show(MessageId(message_id)), as_json)
+    facts = {name: value for name, value in found.items() if name != "posts"}
+    give(as_json, found, *_pairs(facts), *(_post_line(post) for post in found["posts"]))
+
+
+def _post_line(post: Mapping[str, Any]) -> str:
+    result = post["error"] or post["status"]
+    return (
+        f"  {post['number']:3}  {post['started_at']}  {result!s:22} {post['duration_ms']:6} ms"
+        f"  {post['response_bytes']:6} bytes  breaker {post['breaker'] or 'unknown'}"
+    )
+
+
 @messages.command("replay")
 @click.argument("ids", nargs=-1)
 @click.option("--all-failed", is_flag=True, help="Every message that was given up.")
-@click.option("--partner", "partner_id", help="With --all-failed: of one platform only.")
+@click.option(
+    "--since", type=MOMENT, help="Those made from then on: 2026-05-17T12:30, UTC if bare."
+)
+@click.option("--until", type=MOMENT, help="Those made before then.")
+@click.option("--delivered", is_flag=True, help="With a time: also what was delivered.")
+@click.option("--partner", "partner_id", help="Not with ids: of one platform only.")
 @json_option
 def messages_replay(
-    ids: tuple[str, ...], all_failed: bool, partner_id: str | None, as_json: bool
+    ids: tuple[str, ...],
+    all_failed: bool,
+    since: datetime | None,
+    until: datetime | None,
+    delivered: bool,
+    partner_id: str | None,
+    as_json: bool,
 ) -> None:
-    """Send messages again, under the same webhook-id."""
-    from partners.model import MessageId, PartnerId
+    """Send messages again, under the same webhook-id: some, those of a time, or all that failed."""
+    from partners.model import MessageId, MessageState, PartnerId
 
-    if bool(ids) == all_failed:
-        raise click.UsageError("give message ids, or --all-failed")
+    in_time = since is not None or until is not None
+    if bool(ids) + all_failed + in_time != 1:
+        raise click.UsageError("give message ids, or --all-failed, or --since and --until")
+    if delivered and not in_time:
+        raise click.UsageError("--delivered goes with --since or --until")
+    states = [MessageState.FAILED] + [MessageState.DELIVERED] * delivered
     with _open_runtime() as runtime:
         replay = runtime.services.replay_messages
-        if all_failed:
-            count = replay.all_failed(PartnerId(partner_id) if partner_id else None)
-        else:
+        if ids:
             count = sum(_deciding(partial(replay.one, MessageId(i)), as_json) for i in ids)
+        else:
+            owner = PartnerId(partner_id) if partner_id else None
+            count = replay.range(owner, since=since, until=until, states=states)
     give(as_json, {"replayed": count}, f"{count} message(s) are due now.")
 
 

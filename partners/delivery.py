@@ -154,10 +154,8 @@ class DeliveryEngine:
         self._offer_held()
         claimed = self._claim()
         answers = self._offer_all(claimed)
-        # What is to be stored already waits no longer than answers wait for each other.
-        hurry = self._results or answers
-        answers += self._collect(min(timeout, self._settings.gather) if hurry else timeout)
-        self._look_again |= timeout > 0 and not answers
+        more_is_due = len(claimed) == self._settings.batch
+        answers += self._sender.collect(0.0) if more_is_due else self._wait(timeout, answers)
         self._settle_all(answers)
         return _counted(len(claimed), self._save())
 
@@ -297,6 +295,13 @@ class DeliveryEngine:
             return
         lane = self._held.setdefault(endpoint_id, _Lane(self._clock.now()))
         lane.messages.extend(waiting)
+
+    def _wait(self, timeout: float, answers: list[Answer]) -> list[Answer]:
+        """For answers; what is to be stored waits no longer than answers wait for each other."""
+        hurry = self._results or answers
+        came = self._collect(min(timeout, self._settings.gather) if hurry else timeout)
+        self._look_again |= timeout > 0 and not (answers or came)
+        return came
 
     def _collect(self, timeout: float) -> list[Answer]:
         """The first answer within `timeout`, and those that follow it closely."""

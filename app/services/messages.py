@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from app.domain.deadlines import deadline_at
 from app.domain.errors import Contested
@@ -11,10 +12,11 @@ from app.ports import SaveMessage, SaveNotice
 from app.services.house import House
 from partners.errors import UnknownPartner
 from partners.events import EventType
-from partners.model import Message, MessageId, MessageState, Partner, PartnerId
-from partners.outbox import acknowledged, replayed
+from partners.model import Attempt, Message, MessageId, MessageState, Partner, PartnerId
+from partners.outbox import acknowledged, replayed, to_replay
 
 WAITING = (MessageState.PENDING, MessageState.FAILED)
+_PAGE = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +25,24 @@ class PullMessages:
 
     house: House
 
-    def page(self, partner: Partner, after: str, limit: int) -> tuple[list[Message], str | None]:
-        """Messages not yet acknowledged, oldest first, and the next cursor (None at the end)."""
+    def page(
+        self,
+        partner: Partner,
+        after: str,
+        limit: int,
+        states: Sequence[MessageState] = WAITING,
+    ) -> tuple[list[Message], str | None]:
+        """Messages in those states, oldest first, and the next cursor (None at the end).
+
+        By default what is not yet received or acknowledged.
+        """
         return self.house.store.messages(
-            partner_id=partner.id, states=WAITING, after=after, limit=limit
+            partner_id=partner.id, states=states, after=after, limit=limit
         )
+
+    def attempts(self, partner: Partner, message_id: MessageId) -> list[Attempt]:
+        """The posts of one message, first to last. Raises UnknownPartner for another's."""
+        return self.house.store.attempts(self._own(partner, message_id).id)
 
     def acknowledge(self, partner: Partner, ids: Sequence[MessageId]) -> int:
         """Mark messages as received. Raises UnknownPartner for one that is not this partner's."""
@@ -65,7 +80,7 @@ class ReplayMessages:
         """Make one message due now. Raises UnknownPartner, TransitionRefused."""
         message = self.house.store.message(message_id)
         if message is None:
-            raise UnknownPartner
+            raise UnknownPartner("there is no such message")
         return self._again(message)
 
     def rows(
@@ -77,27 +92,41 @@ class ReplayMessages:
             states=[MessageState(state) for state in states],
             limit=limit,
         )
-        return [
-            {
-                "id": m.id,
-                "type": m.event_type,
-                "partner": m.partner_id,
-                "state": m.state,
-                "attempts": m.attempts,
-                "due_at": m.due_at,
-            }
-            for m in page
-        ]
+        return [_row(message) for message in page]
+
+    def show(self, message_id: MessageId) -> dict[str, object]:
+        """One message and its posts for an operator's eyes. Raises UnknownPartner."""
+        message = self.house.store.message(message_id)
+        if message is None:
+            raise UnknownPartner("there is no such message")
+        return {
+            **_row(message),
+            "endpoint": message.endpoint_id,
+            "created_at": message.created_at,
+            "posts": [attempt_row(attempt) for attempt in self.house.store.attempts(message_id)],
+        }
 
     def all_failed(self, partner_id: PartnerId | None = None) -> int:
         """Make every failed message due now. Returns how many."""
+        return self.range(partner_id)
+
+    def range(
+        self,
+        partner_id: PartnerId | None = None,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        states: Sequence[MessageState] = (MessageState.FAILED,),
+    ) -> int:
+        """Make the messages made in [since, until) due now. Returns how many."""
         count, after = 0, ""
         while True:
             page, cursor = self.house.store.messages(
-                partner_id=partner_id, states=(MessageState.FAILED,), after=after, limit=100
+                partner_id=partner_id, states=states, after=after, limit=_PAGE
             )
-            count += sum(self._again(message) for message in page)
-            if cursor is None:
+            chosen = to_replay(page, states=states, since=since, until=until)
+            count += sum(self._again(message) for message in chosen)
+            if cursor is None or (until is not None and page and page[-1].created_at >= until):
                 return count
             after = cursor
 
@@ -108,3 +137,27 @@ class ReplayMessages:
         except Contested:
             return False  # delivery has it in hand at this moment
         return True
+
+
+def attempt_row(attempt: Attempt) -> dict[str, object]:
+    """One post: when, how long, and what came of it. Bodies are not kept."""
+    return {
+        "number": attempt.number,
+        "started_at": attempt.started_at.isoformat(),
+        "duration_ms": attempt.duration_ms,
+        "status": attempt.status,
+        "error": attempt.error,
+        "response_bytes": attempt.response_bytes,
+        "breaker": attempt.breaker,
+    }
+
+
+def _row(message: Message) -> dict[str, object]:
+    return {
+        "id": message.id,
+        "type": message.event_type,
+        "partner": message.partner_id,
+        "state": message.state,
+        "attempts": message.attempts,
+        "due_at": message.due_at,
+    }

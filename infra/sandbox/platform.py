@@ -17,7 +17,7 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -158,6 +158,7 @@ class Platform:
     gallery: Gallery
     enrolment_file: Path
     own_keys: jwk.KeySet | None = None
+    longest_body: int = 64_000  # bytes; a webhook has at most 20,000
     seen: set[str] = field(default_factory=set)  # webhook-ids
     items: dict[str, str] = field(default_factory=dict)  # item -> what we said
     inbox: queue.Queue[tuple[Mapping[str, Any], str, int]] = field(default_factory=queue.Queue)
@@ -170,12 +171,21 @@ class Platform:
         except FileNotFoundError:
             raise Forged from None  # nobody has introduced the service to us yet
 
+    def grant(self) -> dict[str, str]:
+        """Who may post here, and how often a minute (CloudEvents web hooks). Raises Forged."""
+        service = urlsplit(self.enrolment().service_url).hostname or ""
+        return {"WebHook-Allowed-Origin": service, "WebHook-Allowed-Rate": RATE}
+
+    def verify(self, headers: Mapping[str, str], body: bytes) -> None:
+        """Raises Forged unless the service sent this, unaltered, just now."""
+        verify(self.enrolment().keys, headers, body)
+
     def receive(self, headers: Mapping[str, str], body: bytes) -> str | None:
         """Verify and queue one webhook. A repeat is received again and acted on once.
 
         Gives back the word to echo where the service only asks whether we read what it sends.
         """
-        verify(self.enrolment().keys, headers, body)
+        self.verify(headers, body)
         message, message_id = json.loads(body), headers["webhook-id"]
         if message["type"] == CHALLENGE:
             return str(message["data"]["challenge"])
@@ -190,14 +200,15 @@ class Platform:
         while True:
             message, message_id, tries = self.inbox.get()
             try:
-                self._act(message, message_id)
+                self.act(message, message_id)
             except (Forged, OSError, KeyError, ValueError) as fault:
                 sys.stderr.write(f"{self.name}: {type(fault).__name__}, {tries - 1} tries left\n")
                 if tries > 1:
                     time.sleep(0.2)
                     self.inbox.put((message, message_id, tries - 1))
 
-    def _act(self, message: Mapping[str, Any], message_id: str) -> None:
+    def act(self, message: Mapping[str, Any], message_id: str) -> None:
+        """Do what one message asks for, and say so. Raises whatever came in between."""
         data, item_id = message["data"], message["data"]["item_id"]
         if message["type"] == "removal.withdrawn":
             self.gallery.forget(item_id)
@@ -205,13 +216,13 @@ class Platform:
         elif self.items.get(item_id) == "withdrawn_done":
             return  # it came after its withdrawal: the withdrawal stands
         elif message["type"] in ("removal.requested", "removal.updated"):
-            item = self._read(data, message_id)
+            item = self.read(data, message_id)
             if self.items.get(item_id) is None:
                 self._say(item_id, "acknowledged")
             found = self.gallery.take_down(item_id, item["hashes"], item["recommended_distance"])
             self._say(item_id, "removed" if found else "not_found")
 
-    def _read(self, data: Mapping[str, Any], message_id: str) -> Any:
+    def read(self, data: Mapping[str, Any], message_id: str) -> Any:
         """The item: out of the sealed part, or fetched with our API key where there is none."""
         if "sealed" in data and self.own_keys is not None:
             return unseal(data["sealed"], self.own_keys, self.enrolment(), message_id)
@@ -237,17 +248,15 @@ class Platform:
 def create_app(platform: Platform) -> Flask:
     """The platform's web application."""
     app = Flask(__name__)
-    app.config["MAX_CONTENT_LENGTH"] = 64_000
+    app.config["MAX_CONTENT_LENGTH"] = platform.longest_body
 
     @app.route(WEBHOOK, methods=["OPTIONS"])
     def handshake() -> Response:
-        """The service asks before it posts; it is told who may, and how often a minute."""
+        """The service asks before it posts."""
         try:
-            service = urlsplit(platform.enrolment().service_url).hostname or ""
+            return Response(status=204, headers=platform.grant())
         except Forged:
             return Response(status=403)
-        granted = {"WebHook-Allowed-Origin": service, "WebHook-Allowed-Rate": RATE}
-        return Response(status=204, headers=granted)
 
     @app.post(WEBHOOK, provide_automatic_options=False)
     def webhook() -> Response:
@@ -267,7 +276,7 @@ def create_app(platform: Platform) -> Flask:
     return app
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main(arguments: list[str] | None = None, kind: Callable[..., Platform] = Platform) -> int:
     """Serve until stopped; the first line printed is JSON with the address and the public keys."""
     parser = argparse.ArgumentParser(prog="platform.py", description=__doc__)
     parser.add_argument("--name", default="Sandbox", help="what it is called (%(default)s)")
@@ -277,7 +286,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--sealed", action="store_true", help="make a key for sealed messages")
     options = parser.parse_args(arguments)
     own = jwk.KeySet([jwk.OKPKey.generate_key("X25519", auto_kid=True)]) if options.sealed else None
-    platform = Platform(options.name, Gallery(options.pictures), options.enrolment, own)
+    platform = kind(options.name, Gallery(options.pictures), options.enrolment, own)
     threading.Thread(target=platform.work, daemon=True).start()
     _serve(create_app(platform), options.port, own)
     return 0

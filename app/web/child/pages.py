@@ -6,7 +6,6 @@ They hold nothing and decide nothing: what a page knows it learns from /v1/… l
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -19,7 +18,6 @@ from flask import (
     redirect,
     render_template,
     request,
-    send_from_directory,
 )
 from werkzeug.wrappers import Response as AnyResponse
 
@@ -36,7 +34,7 @@ DEVICE = Path(__file__).resolve().parents[3] / "hashing" / "device"
 STATIC = Path(__file__).with_name("static")
 LEFT = "left"
 LEFT_FOR = timedelta(minutes=5)
-_FILE_NAME = re.compile(r"[a-z0-9-]+\.(?:js|css|svg)")
+_TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 
 blueprint = Blueprint("child", __name__, template_folder="templates")
 
@@ -47,12 +45,18 @@ class Shelf:
 
     pages: Pages
     languages: dict[str, Language]
+    files: dict[Path, bytes]
 
 
 def install(app: Flask) -> None:
     """Put the pages on the application."""
     given = app.extensions[CONTEXT].settings
-    app.extensions[NAME] = Shelf(operator.read(given.data_dir), languages.load())
+    files = {
+        path: path.read_bytes()
+        for path in (*STATIC.iterdir(), *DEVICE.iterdir())
+        if path.suffix in _TYPES
+    }
+    app.extensions[NAME] = Shelf(operator.read(given.data_dir), languages.load(), files)
     app.register_blueprint(blueprint)
 
 
@@ -137,6 +141,26 @@ def manifest() -> Response:
     return Response(json.dumps(facts), mimetype="application/manifest+json")
 
 
+@blueprint.route("/keep.js")
+@access(Access.PUBLIC)
+def keeper() -> Response:
+    """The worker that serves kept pages, at the address from which it may serve them all."""
+    response = _file(STATIC, "keep.js")
+    response.headers["Content-Security-Policy"] = policies.OFFLINE
+    return response
+
+
+@blueprint.route("/kept.json")
+@access(Access.PUBLIC)
+def kept() -> Response:
+    """The addresses that a phone keeps when it is asked to."""
+    pages = ["/", *(f"/{code}" for code in languages.CODES)]
+    boxes = [f"/box/{code}" for code in languages.CODES]
+    under = {STATIC: "pages", DEVICE: "device"}
+    files = [f"/{under[path.parent]}/{path.name}" for path in sorted(shelf().files)]
+    return Response(json.dumps([*pages, *boxes, *files]), mimetype="application/json")
+
+
 # ---- leaving -------------------------------------------------------------------------------------
 
 
@@ -190,10 +214,9 @@ def device_file(name: str) -> Response:
 
 
 def _file(folder: Path, name: str) -> Response:
-    if not _FILE_NAME.fullmatch(name) or not (folder / name).is_file():
+    content = shelf().files.get(folder / name)
+    if content is None:
         raise Problem("not-found")
-    response = send_from_directory(folder, name, conditional=False, etag=False)
-    response.headers.pop("Last-Modified", None)
-    response.headers["Cache-Control"] = "no-store"
+    response = Response(content, mimetype=_TYPES[Path(name).suffix])
     response.headers.update(policies.FILE_HEADERS)
     return response

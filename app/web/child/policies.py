@@ -44,7 +44,6 @@ _OFF = (
     "screen-wake-lock",
     "serial",
     "usb",
-    "web-share",
     "xr-spatial-tracking",
 )
 _FEATURES_OFF = ", ".join(f"{feature}=()" for feature in _OFF)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from marshmallow import fields, validate
 
 from app.web.shapes import Shape, Strict, Whole, text
-from partners.model import SigningScheme, Word
+from partners.model import MessageState, SigningScheme, Word
 
 ITEM_ID = "itm_[0-9a-f]{32}"
 MESSAGE_ID = "msg_[0-9a-f]{32}"
@@ -76,16 +76,23 @@ class PageShape(Shape):
         metadata={"description": "`next` of the page before; absent for the first."},
     )
     limit = fields.Integer(load_default=100, validate=validate.Range(1, 500))
+    state = fields.String(
+        load_default=None,
+        validate=validate.OneOf([str(state) for state in MessageState]),
+        metadata={"description": "Only these; what you have yet to receive if absent."},
+    )
 
 
 class MessageShape(Shape):
-    """A message that waits for its partner."""
+    """A message to its partner. `attempts` counts posts since it was made or replayed."""
 
     id = fields.String(required=True)
     type = fields.String(required=True)
     item_id = fields.String(required=True, allow_none=True)
     timestamp = fields.String(required=True)
     state = fields.String(required=True)
+    attempts = fields.Integer(required=True)
+    next_attempt_at = fields.String(required=True, allow_none=True)
 
 
 class MessagesShape(Shape):
@@ -93,6 +100,24 @@ class MessagesShape(Shape):
 
     messages = fields.List(fields.Nested(MessageShape), required=True)
     next = fields.String(required=True, allow_none=True)
+
+
+class AttemptShape(Shape):
+    """One post of a message. `error` says why no answer came; bodies are not kept."""
+
+    number = fields.Integer(required=True)
+    started_at = fields.String(required=True)
+    duration_ms = fields.Integer(required=True)
+    status = fields.Integer(required=True, allow_none=True)
+    error = fields.String(required=True, allow_none=True)
+    response_bytes = fields.Integer(required=True)
+    breaker = fields.String(required=True, allow_none=True)
+
+
+class AttemptsShape(Shape):
+    """Every post of one message that is still kept, first to last."""
+
+    attempts = fields.List(fields.Nested(AttemptShape), required=True)
 
 
 class AcknowledgeShape(Shape):

@@ -6,13 +6,16 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
+from app.services.messages import WAITING, attempt_row
 from app.web.access import Access, access, calling_partner
 from app.web.context import services
 from app.web.limits import limited
 from app.web.partner.shapes import (
     ITEM_ID,
+    MESSAGE_ID,
     AcknowledgedShape,
     AcknowledgeShape,
+    AttemptsShape,
     FeedbackShape,
     FeedbackStoredShape,
     MessagesShape,
@@ -23,7 +26,7 @@ from app.web.partner.shapes import (
 )
 from app.web.problems import refuses
 from app.web.shapes import StrictBlueprint
-from partners.model import Feedback, Message, MessageId, NoticeId, Word
+from partners.model import Feedback, Message, MessageId, MessageState, NoticeId, Word
 
 blueprint = StrictBlueprint("partner", __name__, description="For participating platforms")
 
@@ -33,6 +36,14 @@ ITEM = {
     "required": True,
     "schema": {"type": "string", "pattern": f"^{ITEM_ID}$"},
     "description": "Your name for the item, as it came with a message.",
+}
+
+MESSAGE = {
+    "in": "path",
+    "name": "message_id",
+    "required": True,
+    "schema": {"type": "string", "pattern": f"^{MESSAGE_ID}$"},
+    "description": "The message's webhook-id.",
 }
 
 
@@ -71,9 +82,23 @@ def feedback(body: dict[str, Any], item_id: str) -> dict[str, str]:
 @blueprint.arguments(PageShape(), location="query")
 @blueprint.response(200, MessagesShape)
 def messages(page: dict[str, Any]) -> dict[str, object]:
-    """List messages that you have not received or acknowledged, oldest first"""
-    rows, cursor = services().pull_messages.page(calling_partner(), page["after"], page["limit"])
+    """List messages, oldest first: without `state` those that you have yet to receive"""
+    states = [MessageState(page["state"])] if page["state"] else WAITING
+    rows, cursor = services().pull_messages.page(
+        calling_partner(), page["after"], page["limit"], states
+    )
     return {"messages": [_message(row) for row in rows], "next": cursor}
+
+
+@blueprint.route("/v1/partner/messages/<message_id>/attempts", parameters=[MESSAGE])
+@access(Access.PARTNER)
+@limited("partner")
+@refuses("partner-unknown")
+@blueprint.response(200, AttemptsShape)
+def attempts(message_id: str) -> dict[str, object]:
+    """Read how often we posted a message to you, and what came of it"""
+    rows = services().pull_messages.attempts(calling_partner(), MessageId(message_id))
+    return {"attempts": [attempt_row(row) for row in rows]}
 
 
 @blueprint.route("/v1/partner/messages/acknowledge", methods=["POST"])
@@ -109,4 +134,6 @@ def _message(message: Message) -> dict[str, object]:
         "item_id": message.notice_id,
         "timestamp": message.event_at.isoformat(),
         "state": message.state,
+        "attempts": message.attempts,
+        "next_attempt_at": message.due_at.isoformat() if message.due_at else None,
     }

@@ -6,7 +6,7 @@ import pytest
 
 from partners.errors import TransitionRefused, UnknownPartner
 from partners.events import EventType
-from partners.model import DeliveryResult, Message, MessageId, MessageState, Partner
+from partners.model import Attempt, DeliveryResult, Message, MessageId, MessageState, Partner
 from partners.outbox import moved
 from tests.app.services.world import DAY, HOUR, World, a_photo
 
@@ -170,3 +170,95 @@ def test_the_operators_list_names_no_item(world: World) -> None:
     world.expand()
     (row,) = world.services.replay_messages.rows(None, [], 10)
     assert set(row) == {"id", "type", "partner", "state", "attempts", "due_at"}
+
+
+def test_a_time_range_is_replayed_and_delivered_ones_only_when_asked_for(world: World) -> None:
+    partner, other = world.platform("One"), world.platform("Other")
+    made = []
+    for _ in range(4):
+        made.append(world.clock.at)
+        world.report()
+        world.expand()
+        world.clock.forward(HOUR)
+    taken = world.house.store.claim_due(world.clock.at, 1000, HOUR)
+    states = [MessageState.DELIVERED] * 4 + [MessageState.FAILED] * 4
+    ended = [DeliveryResult(moved(m, s), None) for m, s in zip(taken, states, strict=True)]
+    world.house.store.finish(ended)
+    replay = world.services.replay_messages
+    both = (MessageState.FAILED, MessageState.DELIVERED)
+    assert replay.range(since=made[3] + HOUR) == 0
+    assert replay.range(since=made[0], until=made[2]) == 0  # all of these were delivered
+    assert replay.range(partner.id, since=made[0], until=made[2], states=both) == 2
+    assert {m.created_at for m in world.deliver()} == {made[0], made[1]}
+    assert replay.range(other.id, since=made[3]) == 1
+    assert [m.partner_id for m in world.deliver()] == [other.id]
+    assert replay.range(until=made[3]) == 2
+
+
+def test_a_range_longer_than_a_page_is_replayed_whole(world: World) -> None:
+    world.platform()
+    for _ in range(26):
+        world.report(*(a_photo() for _ in range(20)))
+    world.expand()
+    _fail(world)
+    assert world.services.replay_messages.range(since=world.clock.at) == 520
+
+
+def _posted(world: World, message: Message, status: int) -> Attempt:
+    """That message was posted once, and so answered."""
+    (taken,) = world.house.store.claim_due(world.clock.at, 1, HOUR)
+    attempt = Attempt(message.id, taken.claim, world.clock.at, 12, status, None, 34, "closed")
+    world.house.store.finish([DeliveryResult(moved(taken, MessageState.FAILED), attempt)])
+    return attempt
+
+
+def test_attempts_are_shown_to_their_platform_and_to_operators_and_nobody_else(
+    world: World,
+) -> None:
+    partner, other = world.platform("One"), world.platform("Other", None)
+    world.report()
+    world.expand()
+    (message,) = world.messages(partner=partner)
+    attempt = _posted(world, message, 500)
+    assert world.services.pull_messages.attempts(partner, message.id) == [attempt]
+    with pytest.raises(UnknownPartner):
+        world.services.pull_messages.attempts(other, message.id)
+    shown = world.services.replay_messages.show(message.id)
+    assert shown["posts"] == [
+        {
+            "number": 1,
+            "started_at": world.clock.at.isoformat(),
+            "duration_ms": 12,
+            "status": 500,
+            "error": None,
+            "response_bytes": 34,
+            "breaker": "closed",
+        }
+    ]
+    with pytest.raises(UnknownPartner):
+        world.services.replay_messages.show(MessageId("msg_" + "0" * 32))
+
+
+def test_attempts_are_forgotten_when_their_time_is_over(world: World) -> None:
+    partner = world.platform()
+    world.report()
+    world.expand()
+    (message,) = world.messages()
+    _posted(world, message, 204)
+    world.clock.forward(29 * DAY)
+    world.services.purge_expired()
+    assert len(world.services.pull_messages.attempts(partner, message.id)) == 1
+    world.clock.forward(2 * DAY)
+    world.services.purge_expired()
+    assert world.services.pull_messages.attempts(partner, message.id) == []
+
+
+def test_a_platform_lists_what_it_asks_for(world: World) -> None:
+    partner = world.platform()
+    world.report(a_photo(), a_photo())
+    world.expand()
+    _posted(world, world.messages()[0], 500)
+    pull = world.services.pull_messages
+    for state, count in {MessageState.FAILED: 1, MessageState.PENDING: 1}.items():
+        assert [m.state for m in pull.page(partner, "", 10, [state])[0]] == [state] * count
+    assert len(_page(world, partner)) == 2

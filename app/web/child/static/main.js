@@ -100,10 +100,19 @@ for (const button of document.querySelectorAll("[data-go]")) {
 // ---- what leaves the phone ----------------------------------------------------------------------
 
 function itemsToSend() {
-  if (answers.adding) return chosen.items;
-  const { ids, locations } = pickedPlatforms();
-  return chosen.items.map((item) => ({ ...item, platforms: ids, locations }));
+  const items = chosen.items.map(({ kind, hashes }) => ({ kind, hashes: hashes.map(shortly) }));
+  if (answers.adding) return items;
+  const { ids: platforms, locations } = pickedPlatforms();
+  const where = {
+    ...(platforms.length > 0 && { platforms }),
+    ...(locations.length > 0 && { locations }),
+  };
+  return items.map((item) => ({ ...item, ...where }));
 }
+
+/** Without what the service takes for granted. */
+const shortly = ({ variant, ...hash }) =>
+  variant === undefined || variant === "original" ? hash : { ...hash, variant };
 
 function bodyToSend() {
   const items = itemsToSend();

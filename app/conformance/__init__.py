@@ -1,0 +1,1 @@
+"""What a platform's developers run against their own endpoint before they take part."""
