@@ -4,7 +4,7 @@ Everything: sealing, the blind index, limits, the audit chain, the outbox, secur
 metrics, over HTTP at 16 connections, with a declared age and with a signed token. Beside it, in the
 same run and in turns: a hello world of the same framework on the same server; the bare design (a
 body through marshmallow, one row committed); raw grouped commits of the same rows; and the bare
-verification of a token's two signatures. No partner is registered: deliveries are bench/delivery.py.
+verification of a token's two signatures. No partner is registered: see bench/delivery.py.
 """
 
 from __future__ import annotations

@@ -61,6 +61,12 @@ class Case:
         if self.state is not CaseState.ACTIVE:
             raise CaseClosed
 
+    def taken_back(self, now: datetime, sweep_at: datetime) -> Case:
+        """The case after its holder withdrew it, also one whose hashes were erased for its age."""
+        if self.state is CaseState.ACTIVE:
+            return self.moved(CaseState.WITHDRAWN, now, sweep_at)
+        return replace(self, withdrawn_at=now, sweep_at=sweep_at)
+
     def moved(self, state: CaseState, now: datetime, sweep_at: datetime) -> Case:
         """The case in its next state. Raises CaseClosed if that state may not follow."""
         if state not in CASE_FOLLOWS[self.state]:

@@ -53,7 +53,8 @@ def outcome_of(notice: Notice) -> Outcome:
     """
     said = _SAID[notice.feedback.word]
     if notice.withdrawn_at is not None and said is not Outcome.FORGOTTEN:
-        return Outcome.FORGETTING
+        unheard = notice.late_at is not None and notice.late_at >= notice.withdrawn_at
+        return Outcome.LATE if unheard else Outcome.FORGETTING
     if said in _FINAL:
         return said
     if notice.late_at is not None:
@@ -61,3 +62,8 @@ def outcome_of(notice: Notice) -> Outcome:
     if said is Outcome.SENT and notice.delivered_at is not None:
         return Outcome.THEY_HAVE_IT
     return said
+
+
+def is_decided(notice: Notice) -> bool:
+    """Whether its partner has said what it did, rather than that it will."""
+    return _SAID[notice.feedback.word] in _FINAL

@@ -13,7 +13,7 @@ from app.domain.report import ItemDraft
 from app.ports import Change, PutItem, Remember
 from app.services.answers import Answers, RequestKey
 from app.services.house import House, hashes_place
-from app.services.items import new_item, open_hashes
+from app.services.items import duplicate_tag, new_item, open_hashes
 from hashing.values import pack
 from partners.events import EventType
 
@@ -81,4 +81,8 @@ class AddToCase:
         if len(entries) > self.house.intake.max_hashes:
             raise TooMuch("too many hashes for one photo or video", f"{where}/hashes")
         place = hashes_place(item.case_id, item.number)
-        return replace(item, sealed_hashes=self.house.keys.seal(place, pack(entries)))
+        return replace(
+            item,
+            sealed_hashes=self.house.keys.seal(place, pack(entries)),
+            duplicate_tag=duplicate_tag(self.house, entries),
+        )

@@ -9,6 +9,7 @@ from datetime import datetime
 from app.domain.age import AgeBasis
 from app.domain.case import Case, CaseState, Item
 from app.domain.deadlines import DeadlinePolicy, deadline_at
+from app.domain.outcome import is_decided
 from app.domain.report import looks_foreign
 from app.services.house import House
 from app.services.items import open_hashes, open_location
@@ -160,6 +161,8 @@ class BuildTogether:
             return None
         if message.event_type == EventType.REMOVAL_WITHDRAWN:
             return Payload({"item_id": notice.id})
+        if message.event_type == EventType.REMOVAL_REMINDER and is_decided(notice):
+            return None  # it answered before the reminder left
         told = self.each.told(notice, self.reading)
         if told is None:
             return None

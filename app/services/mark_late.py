@@ -17,7 +17,7 @@ TRIES = 10  # nobody asks again for a message that was given up
 
 @dataclass(frozen=True, slots=True)
 class MarkLate:
-    """Marks notices late, reminds their partner, and tells the operator through `tell`."""
+    """Marks notices late, reminds their partner, and `tell`s the operator of a missed deadline."""
 
     house: House
     tell: Callable[[PartnerId], None]
@@ -28,10 +28,10 @@ class MarkLate:
         return sum(self._mark(notice, remind=True) for notice in overdue)
 
     def undeliverable(self, notice_id: NoticeId) -> bool:
-        """A message was given up: its item is late too, deadline or not."""
+        """A message was given up: its item is late too, deadline or not, and so is its end."""
         for _ in range(TRIES):
             notice = self.house.store.notice(notice_id)
-            if notice is None or notice.late_at is not None or notice.withdrawn_at is not None:
+            if notice is None or _known_late(notice):
                 return False
             if self._mark(notice, remind=False):
                 return True
@@ -43,7 +43,8 @@ class MarkLate:
             self.house.store.commit(SaveNotice(late), *self._reminder(late, remind))
         except Contested:
             return False  # the partner answered at this very moment: the next round looks again
-        self.tell(notice.partner_id)
+        if remind:
+            self.tell(notice.partner_id)
         return True
 
     def _reminder(self, notice: Notice, remind: bool) -> list[AddEvent]:
@@ -51,3 +52,10 @@ class MarkLate:
             return []
         kind = EventType.REMOVAL_REMINDER
         return [self.house.event(kind, notice.case_id, [notice.item_number], notice.partner_id)]
+
+
+def _known_late(notice: Notice) -> bool:
+    """Whether it was marked since it was withdrawn, or at all if it was not."""
+    if notice.late_at is None:
+        return False
+    return notice.withdrawn_at is None or notice.late_at >= notice.withdrawn_at

@@ -103,8 +103,8 @@ def _platform(
             partner.id, partner.name, Outcome.SENT, WORDS[Outcome.SENT], added_at.date()
         )
     outcome = outcome_of(notice)
-    if case.state is not CaseState.ACTIVE and outcome is not Outcome.FORGOTTEN:
-        outcome = Outcome.FORGETTING if case.withdrawn_at else outcome
+    if case.withdrawn_at is not None and notice.withdrawn_at is None:
+        outcome = Outcome.FORGETTING  # the relay is about to tell this partner
     said = notice.feedback
     return PlatformView(
         platform=partner.id,

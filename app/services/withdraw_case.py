@@ -32,10 +32,10 @@ class WithdrawCase:
         case = house.store.case_by_key(house.case_tag(case_key))
         if case is None:
             raise CaseNotFound
-        if case.state is CaseState.ACTIVE:
+        if case.withdrawn_at is None:
             now = house.clock.now()
             sweep_at = house.retention.sweep_at(CaseState.WITHDRAWN, now)
-            withdrawn = case.moved(CaseState.WITHDRAWN, now, sweep_at)
+            withdrawn = case.taken_back(now, sweep_at)
             house.store.commit(
                 *house.audited(withdrawn, Actor.YOUNG_PERSON, Action.WITHDRAWN, "asked"),
                 house.event(EventType.REMOVAL_WITHDRAWN, case.id, range(1, case.item_count + 1)),

@@ -138,7 +138,7 @@ KINDS: dict[str, Kind] = {
     ),
     "case-withdrawn": Kind(
         409,
-        "This case was withdrawn. Nothing can be added to it.",
+        "This case is closed. Nothing can be added to it.",
         "Make a new report for a new case.",
     ),
     # partners

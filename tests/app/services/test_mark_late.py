@@ -105,6 +105,34 @@ def test_a_withdrawn_item_is_never_late(world: World) -> None:
     assert world.services.mark_late() == 0
 
 
+def test_a_withdrawal_that_was_given_up_is_late_too(world: World) -> None:
+    partner, key = world.platform(), world.report()
+    world.expand()
+    world.deliver()
+    world.services.withdraw_case(key)
+    world.expand()
+    assert world.outcomes(key) == [{"Platform": "forgetting"}]
+    notice = world.notice(key, partner)
+    assert world.services.mark_late.undeliverable(notice.id)
+    assert not world.services.mark_late.undeliverable(notice.id)
+    assert world.outcomes(key) == [{"Platform": "late"}]
+
+
+def test_a_reminder_that_comes_after_the_decision_is_not_sent(world: World) -> None:
+    partner, key = world.platform(), world.report()
+    world.expand()
+    world.deliver()
+    world.clock.forward(2 * ALLOWED)
+    assert world.services.mark_late() == 1
+    world.expand()
+    reminder = world.messages()[-1]
+    build = world.services.build_payload.build
+    assert reminder.event_type == EventType.REMOVAL_REMINDER
+    assert build(reminder, partner, world.clock.now()) is not None
+    world.say(partner, key, Word.REMOVED)
+    assert build(reminder, partner, world.clock.now()) is None
+
+
 def test_without_hours_in_its_policy_there_is_no_late(world: World) -> None:
     partner = world.platform(policy="none")
     key = world.report()
@@ -160,7 +188,7 @@ def test_given_up_while_the_platform_speaks_it_is_marked_all_the_same(world: Wor
     told: list[str] = []
     house = replace(world.house, store=_Between())
     assert MarkLate(house, told.append).undeliverable(notice.id)
-    assert told == [partner.id]
+    assert told == []  # no deadline was missed; that it was given up is told by delivery
     assert world.notice(key, partner).feedback.word is Word.ACKNOWLEDGED
     assert world.outcomes(key) == [{"Platform": "late"}]
 

@@ -129,6 +129,22 @@ def test_a_scrubbed_case_stays_scrubbed(world: World) -> None:
     assert world.services.withdraw_case(key).state is CaseState.SCRUBBED
 
 
+def test_a_case_whose_hashes_went_for_their_age_can_still_be_withdrawn(world: World) -> None:
+    partner, key = world.platform(), world.report()
+    world.expand()
+    world.deliver()
+    world.clock.forward(730 * DAY)
+    world.services.purge_expired()
+    assert world.case(key).state is CaseState.SCRUBBED
+    view = world.services.withdraw_case(key)
+    assert (view.state, view.can_change) == (CaseState.SCRUBBED, False)
+    world.expand()
+    assert [m.event_type for m in world.deliver()] == [EventType.REMOVAL_WITHDRAWN]
+    assert world.outcomes(key) == [{"Platform": "forgetting"}]
+    world.say(partner, key, Word.WITHDRAWN_DONE)
+    assert world.outcomes(key) == [{"Platform": "forgotten"}]
+
+
 def test_nobody_elses_key_withdraws_it(world: World) -> None:
     key = world.report()
     with pytest.raises(CaseNotFound):
