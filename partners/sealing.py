@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import os
+import secrets
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -190,7 +190,7 @@ def _encrypted(
         plaintext = _deflated(plaintext)
     bound = _b64(_compact(whole))
     wrapping = hashlib.sha256(b"\0\0\0\1" + shared + _OTHER_INFO).digest()
-    content, nonce = AESGCM.generate_key(256), os.urandom(12)
+    content, nonce = AESGCM.generate_key(256), secrets.token_bytes(12)
     sealed = AESGCM(content).encrypt(nonce, plaintext, bound)
     wrapped = aes_key_wrap(wrapping, content)
     parts = bound, _b64(wrapped), _b64(nonce), _b64(sealed[:-16]), _b64(sealed[-16:])
