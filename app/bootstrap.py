@@ -31,6 +31,7 @@ from app.services.house import House
 from app.services.manage_endpoints import ManageEndpoints
 from app.services.manage_partners import ManagePartners
 from app.services.mark_late import MarkLate
+from app.services.measure_queue import MeasureQueue
 from app.services.messages import PullMessages, ReplayMessages
 from app.services.open_case import OpenCase
 from app.services.purge_expired import PurgeExpired
@@ -49,6 +50,7 @@ from partners.egress import EgressGuard
 from partners.gate import Gate
 from partners.model import PartnerId
 from partners.ports import Clock, KeyRing, Purpose
+from partners.scribe import Scribe
 from partners.sealing import Signer
 from partners.sender import CurlCaller, CurlSender
 from partners.signing import PrivateKey
@@ -97,17 +99,19 @@ def build(settings: Settings, clock: Clock | None = None) -> Runtime:
     retention = Retention(settings.case_keep, settings.withdrawal_limit, settings.scrubbed_keep)
     house = House(store, keys, clock, RandomIds(), intake, retention)
     services = _services(settings, house, verifiers, policies, journal, metrics)
+    watch = WatchDelivery(services.manage_partners, services.mark_late, metrics, journal)
     engine = DeliveryEngine(
         store,
         store,
         services.build_payload,
         keys,
         CurlSender(EgressGuard(settings.allow_loopback_partners)),
-        Gate(),
+        Gate(on_change=watch.breaker_changed),
         clock,
-        observer=WatchDelivery(services.manage_partners, services.mark_late, metrics, journal),
+        observer=watch,
         signer=services.manage_partners.signer,
         origin=settings.public_url,
+        scribe=Scribe(services.manage_partners.signer),
     )
     worker = Worker(services, engine, bell, metrics, journal)
     context = Context(services, settings, metrics, journal)
@@ -226,4 +230,5 @@ def _services(
         purge_expired=PurgeExpired(house, scrub, settings.attempt_keep, settings.audit_keep),
         manage_partners=ManagePartners(house, policies, guard, signer, settings.public_url),
         manage_endpoints=ManageEndpoints(house, guard, CurlCaller(guard), settings.public_url),
+        measure_queue=MeasureQueue(house, metrics),
     )

@@ -66,7 +66,7 @@ event_types_option = click.option(
 )
 
 
-class _Moment(click.ParamType):
+class _Moment(click.ParamType[datetime]):
     """An ISO 8601 time; without a zone it is UTC."""
 
     name = "time"
@@ -607,6 +607,21 @@ def endpoint_filter(endpoint_id: str, event_types: tuple[str, ...], as_json: boo
         _deciding(lambda: manage.filter(endpoint_id, event_types), as_json)
     facts = {"id": endpoint_id, "event_types": list(event_types)}
     give(as_json, facts, f"{endpoint_id} gets {', '.join(event_types) or 'every event'}.")
+
+
+@partner.command("jwks")
+@click.argument("partner_id")
+@click.argument("file", type=click.File("r"), required=False)
+@json_option
+def partner_jwks(partner_id: str, file: Any, as_json: bool) -> None:
+    """Seal to other keys of a platform: FILE holds its JWK Set. Without one nothing is sealed.
+
+    Its first key is used from now on; our own public key is printed for the platform.
+    """
+    with _open_runtime() as runtime:
+        manage = runtime.services.manage_partners
+        made = _deciding(lambda: manage.seal_to(partner_id, file.read() if file else None), as_json)
+    give(as_json, made, *_pairs(made))
 
 
 @partner.command("rotate")

@@ -26,6 +26,8 @@ class LogEvent(StrEnum):
     WORKER_RECOVERED = "worker.recovered"
     MESSAGE_FAILED = "message.failed"
     ENDPOINT_DISABLED = "endpoint.disabled"
+    BREAKER_OPENED = "breaker.opened"
+    BREAKER_CLOSED = "breaker.closed"
     DEADLINE_MISSED = "deadline.missed"
     STORE_UNAVAILABLE = "store.unavailable"
     ISSUERS_REFUSED = "issuers.refused"
@@ -38,7 +40,9 @@ FIELDS: dict[LogEvent, frozenset[str]] = {
     LogEvent.WORKER_FAILED: frozenset({"part", "error", "place"}),
     LogEvent.WORKER_RECOVERED: frozenset({"part"}),
     LogEvent.MESSAGE_FAILED: frozenset({"partner", "event_type", "reason"}),
-    LogEvent.ENDPOINT_DISABLED: frozenset({"partner"}),
+    LogEvent.ENDPOINT_DISABLED: frozenset({"partner", "endpoint"}),
+    LogEvent.BREAKER_OPENED: frozenset({"endpoint"}),
+    LogEvent.BREAKER_CLOSED: frozenset({"endpoint"}),
     LogEvent.DEADLINE_MISSED: frozenset({"partner"}),
     LogEvent.STORE_UNAVAILABLE: frozenset({"error"}),
     LogEvent.ISSUERS_REFUSED: frozenset({"problems"}),
@@ -46,7 +50,10 @@ FIELDS: dict[LogEvent, frozenset[str]] = {
 
 
 class Metrics:
-    """Every metric, in a registry of its own. Labels hold route rules and fixed words only."""
+    """Every metric, in a registry of its own.
+
+    Labels hold route rules, fixed words, and the ids of partners and endpoints.
+    """
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -108,9 +115,33 @@ class Metrics:
             "Log fields that are not on the list",
             registry=self.registry,
         )
+        self.failed_messages = Counter(
+            "report_remove_messages_failed_total",
+            "Messages given up, by reason",
+            ("reason",),
+            registry=self.registry,
+        )
+        self.queue_age_seconds = Histogram(
+            "report_remove_queue_age_seconds",
+            "From a message's making to its receipt by the partner",
+            registry=self.registry,
+            buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30, 300, 3600, 86_400),
+        )
         self.oldest_due_seconds = Gauge(
             "report_remove_oldest_due_seconds",
             "How long the most overdue message has waited",
+            registry=self.registry,
+        )
+        self.oldest_undelivered_seconds = Gauge(
+            "report_remove_oldest_undelivered_seconds",
+            "Age of the oldest message that a partner has yet to receive",
+            ("partner",),
+            registry=self.registry,
+        )
+        self.breaker = Gauge(
+            "report_remove_endpoint_breaker",
+            "Circuit breaker of an endpoint: 0 closed, 1 ramp, 2 half-open, 3 open",
+            ("endpoint",),
             registry=self.registry,
         )
 

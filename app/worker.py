@@ -16,6 +16,7 @@ FEW = 100  # events in one round: as many as it takes up
 PACE = 0.03  # seconds
 SWEEP_EVERY = 60.0
 DEADLINES_EVERY = 15.0
+MEASURE_EVERY = 15.0
 
 
 @dataclass(slots=True)
@@ -35,7 +36,7 @@ class Bell:
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """The relay, the sender and the sweeper, each on a thread of its own."""
+    """The relay, the sender, the sweeper and the rest, each on a thread of its own."""
 
     services: Services
     engine: DeliveryEngine
@@ -53,6 +54,7 @@ class Worker:
             "sender": lambda: self._forever("sender", lambda: self.engine.run(self.stopping)),
             "deadlines": lambda: self._forever("deadlines", self._deadlines),
             "sweeper": lambda: self._forever("sweeper", self._sweep),
+            "measures": lambda: self._forever("measures", self._measure),
         }
         for name, part in parts.items():
             thread = threading.Thread(target=part, name=name, daemon=True)
@@ -78,7 +80,7 @@ class Worker:
                 failures += 1
                 self.metrics.worker_failures.labels(part).inc()
                 self.journal.failure(LogEvent.WORKER_FAILED, fault, part=part)
-                self.stopping.wait(min(30.0, 0.2 * 2**failures))
+                self.stopping.wait(min(30.0, 0.2 * 2 ** min(failures, 8)))
             else:
                 if failures:
                     self.journal.note(LogEvent.WORKER_RECOVERED, part=part)
@@ -99,11 +101,16 @@ class Worker:
         if not self.services.mark_late():
             self.stopping.wait(DEADLINES_EVERY)
 
+    def _measure(self) -> None:
+        self.services.measure_queue()
+        self.stopping.wait(MEASURE_EVERY)
+
     def _sweep(self) -> None:
         swept = self.services.purge_expired()
         self.metrics.swept.inc(swept)
+        if swept:
+            return
         # An endpoint may come back while a message for it is being set aside.
         if self.services.manage_endpoints.resume_waiting():
             self.engine.wake()
-        if not swept:
-            self.stopping.wait(SWEEP_EVERY)
+        self.stopping.wait(SWEEP_EVERY)

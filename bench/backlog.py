@@ -10,10 +10,8 @@ import json
 import os
 import secrets
 import sys
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from joserfc import jwk
 
@@ -92,15 +90,13 @@ class Backlog:
             (),
         )
         place = key_place(endpoint, "key_1")
-        key = SealedKey(
-            "key_1", house.keys.seal(place, str(PrivateKey.generate()).encode()), now
-        )
+        key = SealedKey("key_1", house.keys.seal(place, str(PrivateKey.generate()).encode()), now)
         public = jwk.ECKey.generate_key("P-256").as_dict(private=False)
         partner = Partner(
             id=PartnerId(house.ids.new("ptn")),
             name=f"Partner {port}",
             deadline_policy=POLICY,
-            endpoints=(_with_key(endpoint, key),),
+            endpoints=(replace(endpoint, keys=(key,)),),
             api_keys=(),
             created_at=now,
             jwks=json.dumps({"keys": [{n: public[n] for n in ("kty", "crv", "x", "y")}]}),
@@ -110,15 +106,20 @@ class Backlog:
 
     def report(self, count: int) -> None:
         """That many reports of one photo with eight hashes, expanded into due messages."""
-        services = self.runtime.services
+        self.submit(count)
+        while self.runtime.services.expand_events():
+            pass
+
+    def submit(self, count: int) -> None:
+        """That many reports, not yet expanded."""
         for _ in range(count):
             key = RequestKey(secrets.token_urlsafe(24), "/v1/reports", secrets.token_bytes(32))
             presentation = Presentation(
                 "declared-v1", AgeBand.FROM_13_TO_15, b"", "POST", "/v1/reports"
             )
-            services.submit_report(secrets.token_bytes(32), (photo(),), presentation, key)
-        while services.expand_events():
-            pass
+            self.runtime.services.submit_report(
+                secrets.token_bytes(32), (photo(),), presentation, key
+            )
 
     def deliver(self, count: int) -> None:
         """Step the engine until that many more messages are delivered and durably so."""
@@ -143,9 +144,3 @@ def _pdq() -> Pdq:
     """A random hash with exactly half its bits set, as real ones have."""
     bits = sum(1 << place for place in secrets.SystemRandom().sample(range(256), 128))
     return Pdq(bits.to_bytes(32, "big"))
-
-
-def _with_key(endpoint: Endpoint, key: SealedKey) -> Endpoint:
-    from dataclasses import replace
-
-    return replace(endpoint, keys=(key,))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 import requests
 from celery import Celery
@@ -29,10 +29,10 @@ def sealed(payload: dict[str, Any], our_key: dict[str, str], their_key: dict[str
     """The nested token, as the library's documentation does it."""
     header = {"alg": "EdDSA"}
     signed = jws.serialize_compact(
-        header, json.dumps(payload), jwk.OKPKey.import_key(our_key), algorithms=["EdDSA"]
+        header, json.dumps(payload), jwk.OKPKey.import_key(cast(Any, our_key)), algorithms=["EdDSA"]
     )
     header = {"alg": "ECDH-ES+A256KW", "enc": "A256GCM"}
-    key = jwk.ECKey.import_key(their_key)
+    key = jwk.ECKey.import_key(cast(Any, their_key))
     return jwe.encrypt_compact(header, signed, key, algorithms=_ALGORITHMS)
 
 

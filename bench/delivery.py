@@ -25,20 +25,23 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-BENCH = Path(__file__).resolve().parent
-sys.path[:0] = [str(BENCH.parent), str(BENCH)]
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT)]
 
-import backlog  # noqa: E402
 from joserfc import jwk  # noqa: E402
-from receiver import receiving  # noqa: E402
 
 from app.adapters.sqlite import delivery as sql  # noqa: E402
 from app.adapters.sqlite.connections import open_writer  # noqa: E402
+from app.adapters.sqlite.rows import message_of  # noqa: E402
+from app.adapters.sqlite.statements import MESSAGE_COLUMNS  # noqa: E402
 from app.bootstrap import DATABASE  # noqa: E402
+from bench import backlog  # noqa: E402
+from bench.receiver import receiving  # noqa: E402
 from partners.delivery import DeliverySettings  # noqa: E402
 from partners.egress import EgressGuard  # noqa: E402
 from partners.gate import GateSettings  # noqa: E402
@@ -47,7 +50,6 @@ from partners.model import (  # noqa: E402
     Delivered,
     DeliveryResult,
     Message,
-    MessageId,
     MessageState,
     Partner,
 )
@@ -57,10 +59,19 @@ from partners.sealing import Addressed, Signer, seal  # noqa: E402
 from partners.sender import CurlSender  # noqa: E402
 from partners.signing import PrivateKey, sign  # noqa: E402
 
+T = TypeVar("T")
+
 PARTNERS = 32
 LIMIT = 0.70  # of the rate that the unavoidable parts allow
 LIMIT_CELERY = 20.0  # times
 PARTS = ("sign", "seal", "post", "commit")
+
+
+def _there(value: T | None) -> T:
+    """The value, which is there."""
+    if value is None:
+        raise RuntimeError("a sample has nothing to tell")
+    return value
 
 
 def timed(act: Callable[[], object]) -> float:
@@ -85,17 +96,14 @@ class Samples:
         self.inner = []
         for message in page:
             made = build.build(message, self.partners[message.partner_id], now)
-            assert made is not None
-            assert made.inner is not None
-            self.inner.append(made.inner)
+            self.inner.append(_there(_there(made).inner))
         composer = service.runtime.worker.engine._composer  # noqa: SLF001 - the very same bytes
         self.posts: list[Post] = []
         for message in page:
             partner = self.partners[message.partner_id]
             endpoint = partner.endpoints[0]
             post = composer.compose(message, partner, endpoint, endpoint.url or "", now)
-            assert post is not None
-            self.posts.append(post)
+            self.posts.append(_there(post))
 
     def sign(self, count: int) -> None:
         """The webhook signatures of that many messages."""
@@ -120,7 +128,8 @@ class Samples:
                 sender.submit(self.posts[left % PARTNERS])
                 left, under_way = left - 1, under_way + 1
             answers = sender.collect(1.0)
-            assert all(answer.status == 204 for answer in answers), answers
+            if any(answer.status != 204 for answer in answers):
+                raise RuntimeError("a bare post failed")
             under_way -= len(answers)
 
 
@@ -148,27 +157,23 @@ class RawCommits:
     def batches(self, count: int) -> list[list[sql.Outcome]]:
         """The outcomes of that many messages that are due now, in the engine's batches."""
         query = (
-            f"SELECT {sql.MESSAGE_COLUMNS} FROM messages WHERE state = 'pending'"  # noqa: S608
+            f"SELECT {MESSAGE_COLUMNS} FROM messages WHERE state = 'pending'"  # noqa: S608
             " ORDER BY due_at, seq LIMIT ?"
         )
         rows = self.connection.execute(query, (count,)).fetchall()
         outcomes = [_outcome(row) for row in rows]
-        assert len(outcomes) == count
+        if len(outcomes) != count:
+            raise RuntimeError("not as many messages are due")
         size = DeliverySettings().batch
         return [outcomes[at : at + size] for at in range(0, count, size)]
 
 
 def _outcome(row: Any) -> sql.Outcome:
-    from dataclasses import replace
-
-    from app.adapters.sqlite.rows import message_of
-
     message: Message = message_of(row)
     message = replace(message, claim=message.claim + 1)
     now = datetime.now(UTC)
     attempt = Attempt(message.id, message.claim, now, 5, 204, None, 60, "closed")
-    assert message.notice_id is not None
-    delivered = Delivered(message.notice_id, now, now + timedelta(hours=48))
+    delivered = Delivered(_there(message.notice_id), now, now + timedelta(hours=48))
     done = moved(message, MessageState.DELIVERED)
     return sql.outcome(DeliveryResult(done, attempt, delivered))
 
@@ -261,19 +266,17 @@ def celery_rate(folder: Path, task: str, count: int) -> float:
 
     All tasks are queued before the worker starts, so that queueing costs it nothing.
     """
-    import celery_task
+    from bench import celery_task
 
     log = folder / f"{task}.log"
     certificate = backlog.certificate(folder)
     environment = {**os.environ, "REQUESTS_CA_BUNDLE": os.environ["SSL_CERT_FILE"]}
-    command = [sys.executable, "-m", "celery", "-A", "celery_task", "worker"]
+    command = [sys.executable, "-m", "celery", "-A", "bench.celery_task", "worker"]
     command += ["--concurrency", "2", "--loglevel", "ERROR"]
     with receiving(certificate, PARTNERS, log=log) as ports:
         for job in celery_jobs(ports, count):
             getattr(celery_task, task).delay(job)
-        worker = subprocess.Popen(
-            command, cwd=BENCH, env=environment, stdout=subprocess.DEVNULL
-        )
+        worker = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
         try:
             receipts = _receipts(log, count)
         finally:
@@ -334,7 +337,7 @@ def show(
     for task, rate in celery.items():
         times = f"{full / rate:.1f} times slower (aim {LIMIT_CELERY:.0f})"
         print(f"Celery, requests, {task:16}{1e6 / rate:10.0f}{rate:12.0f}   {times}")
-    figure = {
+    figure: dict[str, object] = {
         "figure": "deliveries per second, of what the unavoidable parts allow",
         "value": round(full),
         "limit": LIMIT,

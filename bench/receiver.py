@@ -22,7 +22,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -63,7 +63,7 @@ class Receiver:
 
     def _listen(self, hangs: bool) -> int:
         listener = socket.create_server(("127.0.0.1", 0), backlog=512)
-        listener.setblocking(False)
+        listener.settimeout(0)
         self._listeners[listener.fileno()] = (listener, hangs)
         self._poll.register(listener.fileno(), select.EPOLLIN)
         return int(listener.getsockname()[1])
@@ -81,7 +81,7 @@ class Receiver:
         with suppress(BlockingIOError):
             while True:
                 plain, _ = listener.accept()
-                plain.setblocking(False)
+                plain.settimeout(0)
                 plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 sock = self._context.wrap_socket(
                     plain, server_side=True, do_handshake_on_connect=False
@@ -140,7 +140,12 @@ def _value(head: bytes, name: bytes) -> bytes:
 
 @contextmanager
 def receiving(
-    certificate: Path, ports: int, *, hanging: int = 0, failing: float = 0.0, log: Path | None = None
+    certificate: Path,
+    ports: int,
+    *,
+    hanging: int = 0,
+    failing: float = 0.0,
+    log: Path | None = None,
 ) -> Iterator[list[int]]:
     """The ports of a receiver that runs for as long as the block."""
     command = [sys.executable, str(Path(__file__)), "--certificate", str(certificate)]
@@ -148,8 +153,9 @@ def receiving(
     command += ["--log", str(log)] if log else []
     process = subprocess.Popen(command, stdout=subprocess.PIPE)
     try:
-        assert process.stdout is not None
-        yield json.loads(process.stdout.readline())["ports"]
+        with cast(IO[bytes], process.stdout) as pipe:
+            listening: list[int] = json.loads(pipe.readline())["ports"]
+        yield listening
     finally:
         process.terminate()
         process.wait(10)
@@ -166,9 +172,7 @@ def main() -> int:
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     log = options.log.open("w", buffering=1) if options.log else None
-    receiver = Receiver(
-        options.certificate, options.ports, options.hanging, options.failing, log
-    )
+    receiver = Receiver(options.certificate, options.ports, options.hanging, options.failing, log)
     print(json.dumps({"ports": receiver.ports}), flush=True)
     receiver.serve()
     return 0

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from partners.model import Endpoint, Message, Partner, SealedKey
+from partners.model import Endpoint, EndpointId, Message, Partner, SealedKey
 from partners.ports import KeyRing, Payload, Payloads, Place, Post
 from partners.sealing import Addressed, Signer, fits, seal
 from partners.signing import SigningKey, parse_signing_key, sign
@@ -22,6 +23,22 @@ def key_place(endpoint: Endpoint, key_id: str) -> Place:
 def open_key(endpoint: Endpoint, key: SealedKey, keys: KeyRing) -> SigningKey:
     """One of an endpoint's signing keys. Raises what the key ring raises, or SignatureRefused."""
     return parse_signing_key(keys.open(key_place(endpoint, key.id), key.sealed).decode())
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A message as it is to be sealed and signed: all that was read, nothing that takes long."""
+
+    post_key: str
+    endpoint_id: EndpointId
+    url: str
+    event_type: str
+    event_at: datetime
+    payload: Payload
+    address: Addressed
+    key_set: str | None
+    written_at: datetime
+    keys: tuple[SigningKey, ...] = field(repr=False)
 
 
 class Composer:
@@ -49,24 +66,28 @@ class Composer:
 
         Raises what the payloads and the key ring raise.
         """
+        letter = self.letter(message, partner, endpoint, url, now)
+        return None if letter is None else write(letter, self._signer)
+
+    def letter(
+        self, message: Message, partner: Partner, endpoint: Endpoint, url: str, now: datetime
+    ) -> Letter | None:
+        """What `write` makes the request of. Raises what the payloads and the key ring raise."""
         payload = self._together.build(message, partner, now)
         if payload is None:
             return None
-        body = self._body(message, partner, payload, now)
-        headers = sign(self._signing_keys(endpoint, now), message.id, now, body)
-        headers["content-type"] = "application/json"
-        return Post(f"{message.id}.{message.claim}", endpoint.id, url, headers, body)
-
-    def _body(self, message: Message, partner: Partner, payload: Payload, now: datetime) -> bytes:
-        """The whole body if it can be sealed and is not too long, or the thin one."""
-        if payload.inner is not None and partner.jwks is not None:
-            address = Addressed(self._origin, partner.id, message.id, int(now.timestamp()))
-            sealed = seal(payload.inner, address, self._signer, partner.jwks)
-            data = {**payload.outer, "sealed": sealed}
-            whole = body_of(message.event_type, message.event_at, data)
-            if fits(whole):
-                return whole
-        return body_of(message.event_type, message.event_at, payload.outer)
+        return Letter(
+            f"{message.id}.{message.claim}",
+            endpoint.id,
+            url,
+            message.event_type,
+            message.event_at,
+            payload,
+            Addressed(self._origin, partner.id, message.id, int(now.timestamp())),
+            partner.jwks,
+            now,
+            tuple(self._signing_keys(endpoint, now)),
+        )
 
     def _signing_keys(self, endpoint: Endpoint, now: datetime) -> list[SigningKey]:
         return [self._signing_key(endpoint, key) for key in endpoint.keys if key.live(now)]
@@ -79,6 +100,34 @@ class Composer:
                 self._opened.clear()
             opened = self._opened[name] = open_key(endpoint, key, self._keys)
         return opened
+
+
+def write(letter: Letter, signer: Signer) -> Post:
+    """The signed request. Raises KeySetRefused or SignatureRefused."""
+    body = _body(letter, signer)
+    headers = sign(letter.keys, letter.address.message_id, letter.written_at, body)
+    headers["content-type"] = "application/json"
+    return Post(letter.post_key, letter.endpoint_id, letter.url, headers, body)
+
+
+def written(letter: Letter, signer: Signer) -> Post | str:
+    """As `write`, or the name of what was wrong: one bad letter must not stop the others."""
+    try:
+        return write(letter, signer)
+    except Exception as problem:  # noqa: BLE001 - as it says
+        return type(problem).__name__
+
+
+def _body(letter: Letter, signer: Signer) -> bytes:
+    """The whole body if it can be sealed and is not too long, or the thin one."""
+    payload = letter.payload
+    if payload.inner is not None and letter.key_set is not None:
+        sealed = seal(payload.inner, letter.address, signer, letter.key_set)
+        data = {**payload.outer, "sealed": sealed}
+        whole = body_of(letter.event_type, letter.event_at, data)
+        if fits(whole):
+            return whole
+    return body_of(letter.event_type, letter.event_at, payload.outer)
 
 
 def body_of(event_type: str, happened_at: datetime, data: Mapping[str, object]) -> bytes:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from partners.composing import Composer
+from partners.composing import Composer, Letter, written
 from partners.events import EventType
 from partners.model import (
     Attempt,
@@ -40,14 +40,17 @@ from partners.ports import (
     MessageStore,
     PartnerStore,
     Payloads,
+    Post,
     Sender,
 )
 from partners.schedule import Accepted, Decision, Disable, GiveUp, RetryAt, next_attempt
+from partners.scribe import Scribe
 from partners.sealing import Signer
 
 GONE: Final = 410
 _CLOSED: Final = "closed"
 _COMPOSED_BETWEEN_TURNS: Final = 16
+_BACKLOG: Final = 64  # messages taken up at once, from which a second processor is worth it
 _NOT_COMPOSED: Final = "not-composed"
 
 
@@ -118,11 +121,17 @@ class DeliveryEngine:
         observer: DeliveryObserver,
         signer: Signer,
         origin: str,
+        scribe: Scribe | None = None,
         settings: DeliverySettings | None = None,
         draw: Callable[[], float] = random.random,
     ) -> None:
         self._store = store
         self._partners = partners
+        self._signer = signer
+        self._scribe = scribe
+        if scribe is not None:
+            scribe.listen(sender.wake)
+        self._letters: list[Letter] = []
         self._composer = Composer(payloads, keys, signer, origin)
         self._sender = sender
         self._gate = gate
@@ -151,6 +160,7 @@ class DeliveryEngine:
         self._save()
         self._known.clear()
         self._composer.read_anew()
+        self._post_written()
         self._offer_held()
         claimed = self._claim()
         answers = self._offer_all(claimed)
@@ -176,6 +186,7 @@ class DeliveryEngine:
             for message in lane.messages:
                 self._give_back(message, now)
         self._held.clear()
+        self._take_back_letters()
         until = time.monotonic() + self._settings.grace
         while self._under_way and (left := until - time.monotonic()) > 0:
             self._settle_all(self._sender.collect(left))
@@ -187,7 +198,7 @@ class DeliveryEngine:
         now = self._clock.now()
         if not self._may_claim() or self._seconds_to_due(now) > 0:
             return []
-        limit = min(self._settings.batch, self._sender.room())
+        limit = min(self._settings.batch, self._room())
         # Cleared first: whoever wakes us during the claim is heard.
         self._look_again = self._woken = False
         self._looked_at = now
@@ -200,7 +211,7 @@ class DeliveryEngine:
 
     def _may_claim(self) -> bool:
         """Nothing is taken up that could not be posted or held."""
-        return self._sender.room() > 0 and self._held_in_all() < self._settings.held_in_all
+        return self._room() > 0 and self._held_in_all() < self._settings.held_in_all
 
     def _held_in_all(self) -> int:
         return sum(len(lane.messages) for lane in self._held.values())
@@ -217,8 +228,47 @@ class DeliveryEngine:
         for place, message in enumerate(messages, 1):
             self._offer(message)
             if place % _COMPOSED_BETWEEN_TURNS == 0:
+                self._send_letters(is_backlog=len(messages) >= _BACKLOG)
                 answers += self._sender.collect(0.0)
+        self._send_letters()
         return answers
+
+    def _room(self) -> int:
+        """How many more letters the sender can take, once it has those that are being written."""
+        away = self._scribe.waiting if self._scribe else 0
+        return self._sender.room() - len(self._letters) - away
+
+    def _send_letters(self, *, is_backlog: bool = False) -> None:
+        """Seal, sign and post them; of a backlog, as many as it takes are written beside."""
+        letters, self._letters = self._letters, []
+        if not (letters and is_backlog and self._scribe and self._scribe.take(letters)):
+            for letter in letters:
+                self._submit(letter, written(letter, self._signer))
+        self._post_written()
+
+    def _post_written(self) -> None:
+        for letter, post in self._scribe.written() if self._scribe else ():
+            self._submit(letter, post)
+
+    def _submit(self, letter: Letter, post: Post | str) -> None:
+        if isinstance(post, Post):
+            self._sender.submit(post)
+            return
+        under_way = self._under_way.pop(letter.post_key)
+        self._not_composed(under_way.message, post, under_way.started_at)
+
+    def _not_composed(self, message: Message, problem: str, now: datetime) -> None:
+        self._gate.released(message.endpoint_id)
+        self._observer.stumbled(problem)
+        nothing = Answer(message.id, None, _NOT_COMPOSED, 0, timedelta(0))
+        self._record(message, nothing, now, now)
+
+    def _take_back_letters(self) -> None:
+        """What is not written yet is not sent."""
+        letters = self._letters + (self._scribe.close() if self._scribe else [])
+        self._letters = []
+        for letter in letters:
+            self._settle(Answer(letter.post_key, None, _CLOSED, 0, timedelta(0)))
 
     def _offer(self, message: Message) -> None:
         """Post a message, or say why not."""
@@ -248,19 +298,16 @@ class DeliveryEngine:
         self, message: Message, partner: Partner, endpoint: Endpoint, url: str, now: datetime
     ) -> None:
         try:
-            post = self._composer.compose(message, partner, endpoint, url, now)
+            letter = self._composer.letter(message, partner, endpoint, url, now)
         except Exception as problem:  # noqa: BLE001 - one bad message must not stop the others
-            self._gate.released(endpoint.id)
-            self._observer.stumbled(type(problem).__name__)
-            nothing = Answer(message.id, None, _NOT_COMPOSED, 0, timedelta(0))
-            self._record(message, nothing, now, now)
+            self._not_composed(message, type(problem).__name__, now)
             return
-        if post is None:
+        if letter is None:
             self._gate.released(endpoint.id)
             self._results.append(DeliveryResult(moved(message, MessageState.CANCELLED), None))
             return
-        self._under_way[post.key] = _UnderWay(message, now)
-        self._sender.submit(post)
+        self._under_way[letter.post_key] = _UnderWay(message, now)
+        self._letters.append(letter)
 
     def _hold(self, message: Message, again_at: datetime, now: datetime) -> None:
         """Keep it for a moment under its lease, or give it back to the due index."""
@@ -286,10 +333,11 @@ class DeliveryEngine:
         ready = [name for name, lane in self._held.items() if lane.again_at <= now]
         for endpoint_id in ready:
             self._offer_lane(endpoint_id, self._held.pop(endpoint_id).messages)
+            self._send_letters(is_backlog=len(self._letters) >= _COMPOSED_BETWEEN_TURNS)
 
     def _offer_lane(self, endpoint_id: EndpointId, waiting: deque[Message]) -> None:
         """One refusal speaks for all that wait behind it."""
-        while waiting and self._sender.room() > 0 and endpoint_id not in self._held:
+        while waiting and self._room() > 0 and endpoint_id not in self._held:
             self._offer(waiting.popleft())
         if not waiting:
             return
@@ -316,7 +364,7 @@ class DeliveryEngine:
 
     def _patience(self) -> float:
         """Seconds for which only an answer or a wake-up can give us something to do."""
-        if self._sender.room() < 1:
+        if self._room() < 1:
             return self._settings.idle
         now = self._clock.now()
         waits = [(lane.again_at - now).total_seconds() for lane in self._held.values()]

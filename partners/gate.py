@@ -58,6 +58,8 @@ class _Lane:
     # Where the queue of those sent away ends: each comes back after the one before.
     last_slot: datetime | None = None
     usual: timedelta = field(default=_SOON)
+    # When it last answered, or was asked while it had nothing to answer.
+    heard_at: datetime | None = None
 
 
 class Gate:
@@ -80,14 +82,17 @@ class Gate:
         lane = self._lane(endpoint.id)
         self._reopen(endpoint.id, lane, now)
         if lane.shut_until is not None:
-            return _slot(lane, max(lane.shut_until, now + _SOON), self._spacing(lane))
+            return _slot(lane, max(lane.shut_until, now + _SOON), self._spacing(lane, now))
         if lane.under_way >= lane.limit:
-            return _slot(lane, now + _SOON, self._spacing(lane))
+            spacing = self._spacing(lane, now)
+            return _slot(lane, now + max(_SOON, spacing), spacing)
         if endpoint.rate_per_minute is not None:
             spacing = timedelta(minutes=1) / max(1, endpoint.rate_per_minute)
             wait = self._take_token(lane, spacing, now)
             if wait:
                 return _slot(lane, now + wait, spacing)
+        if lane.under_way == 0:
+            lane.heard_at = now
         lane.under_way += 1
         return None
 
@@ -101,6 +106,7 @@ class Gate:
         lane = self._lane(endpoint_id)
         lane.under_way = max(0, lane.under_way - 1)
         lane.usual = (lane.usual * 7 + answer.duration) / 8
+        lane.heard_at = now
         if throttles(answer):
             self._throttled(endpoint_id, lane, answer, now)
         elif _is_alive(answer):
@@ -134,8 +140,10 @@ class Gate:
 
     def _went_well(self, endpoint_id: EndpointId, lane: _Lane) -> None:
         lane.failures = 0
-        if lane.state is BreakerState.CLOSED or lane.state is BreakerState.OPEN:
+        if lane.state is BreakerState.OPEN:
             return  # what was sent before the breaker opened does not close it
+        if lane.state is BreakerState.CLOSED and lane.limit == self._settings.at_once:
+            return
         lane.limit = min(self._settings.at_once, lane.limit * 2)
         if lane.limit < self._settings.at_once:
             self._turn(endpoint_id, lane, BreakerState.RAMP)
@@ -168,9 +176,14 @@ class Gate:
             return
         self._went_badly(endpoint_id, lane, now)
 
-    def _spacing(self, lane: _Lane) -> timedelta:
-        """Half of what the platform seems to need: too early costs little, too late costs time."""
-        return max(_STEP, lane.usual / lane.limit / 2)
+    def _spacing(self, lane: _Lane, now: datetime) -> timedelta:
+        """Half of what the platform seems to need: too early costs little, too late costs time.
+
+        One that hangs has not answered for as long as it will take: without a look at its silence
+        whatever waits for it would be taken up and put back a thousand times before its time-out.
+        """
+        silent = now - lane.heard_at if lane.under_way and lane.heard_at else timedelta(0)
+        return max(_STEP, max(lane.usual, silent) / lane.limit / 2)
 
     def _take_token(self, lane: _Lane, spacing: timedelta, now: datetime) -> timedelta:
         """Nought with a token taken from the bucket, or how long until there is one."""

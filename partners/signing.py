@@ -15,6 +15,7 @@ import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Final
 
 from cryptography.exceptions import InvalidSignature
@@ -145,6 +146,10 @@ class PrivateKey:
     def __str__(self) -> str:
         return _encoded("whsk_", self.seed + self.public.raw)
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Only the seed travels to another process; there it is parsed once."""
+        return _kept_key, (self.seed,)
+
     @property
     def public(self) -> PublicKey:
         """The half that partners hold."""
@@ -161,6 +166,11 @@ class PrivateKey:
     def handed_over(self) -> str:
         """What the partner needs to verify: the public half."""
         return str(self.public)
+
+
+@lru_cache(maxsize=4096)
+def _kept_key(seed: bytes) -> PrivateKey:
+    return PrivateKey(seed)
 
 
 SigningKey = HmacKey | PrivateKey

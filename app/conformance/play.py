@@ -247,7 +247,7 @@ def _challenged(service: Service, key: SigningKey) -> tuple[str, Reply]:
 def _echoes(reply: Reply, word: str) -> bool:
     try:
         answer = json.loads(reply.body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     echo = answer.get("challenge") if isinstance(answer, dict) else None
     return reply.status in _ANSWERED and echo == word

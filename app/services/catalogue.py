@@ -14,6 +14,7 @@ from app.services.house import House
 from app.services.manage_endpoints import ManageEndpoints
 from app.services.manage_partners import ManagePartners
 from app.services.mark_late import MarkLate
+from app.services.measure_queue import MeasureQueue
 from app.services.messages import PullMessages, ReplayMessages
 from app.services.open_case import OpenCase
 from app.services.purge_expired import PurgeExpired
@@ -42,3 +43,4 @@ class Services:
     purge_expired: PurgeExpired
     manage_partners: ManagePartners
     manage_endpoints: ManageEndpoints
+    measure_queue: MeasureQueue

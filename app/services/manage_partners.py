@@ -29,6 +29,7 @@ from partners.registry import (
     rotate_endpoint_key,
     suspend,
     with_endpoint_status,
+    with_jwks,
 )
 from partners.sealing import Signer
 
@@ -112,6 +113,14 @@ class ManagePartners:
             partner_id,
             lambda p: with_endpoint_status(p, endpoint_id, EndpointStatus.DISABLED),
         )
+
+    def seal_to(self, partner_id: str, jwks: str | None) -> dict[str, object]:
+        """Seal to that JWK Set from now on, or send thin messages; our key to hand over.
+
+        Raises UnknownPartner or KeySetRefused.
+        """
+        change_partner(self.house, PartnerId(partner_id), lambda p: with_jwks(p, jwks))
+        return {"partner_id": partner_id, "sealing_key": self.signer.jwk() if jwks else None}
 
     def rotate_api_key(self, partner_id: str, overlap: timedelta) -> list[dict[str, object]]:
         """A new API key; the old one works on during the overlap. Raises UnknownPartner."""

@@ -18,7 +18,7 @@ from PIL import Image
 from playwright.sync_api import Page
 
 from tests.journeys.browser import way
-from tests.journeys.browser.world import PHOTO, World, world
+from tests.journeys.browser.world import PHOTO, PHOTOS, World, world
 
 HERE = Path(__file__).parent
 PHONE = {"viewport": {"width": 360, "height": 740}, "device_scale_factor": 2, "has_touch": True}
@@ -77,6 +77,10 @@ def _side_roads(page: Page, take: Callable[[str], None]) -> None:
     take("leave")
     way.press_next(page, "leave")
     take("start")
+    page.locator("[data-step=start] [data-go=enter]").click()
+    way.step(page, "enter")
+    take("enter")
+    page.locator("[data-step=enter] [data-go=start]").click()
     way.press_next(page, "start")
     take("safe")
     way.press_next(page, "safe")
@@ -130,6 +134,14 @@ def _afterwards(page: Page, take: Callable[[str], None]) -> None:
         change.locator(f"[data-go={name}]").click()
         take(name)
         way.step(page, name).locator("[data-go=change]").click()
+    change.locator("[data-go=add]").click()
+    way.choose(page, PHOTOS / "rocket.jpg")
+    way.press_next(page, "choose")
+    way.step(page, "check").locator("#send").click()
+    way.step(page, "added")
+    take("added")
+    page.locator("#seen").click()
+    page.locator("[data-step=status] [data-go=change]").click()
     change.locator("[data-go=withdraw]").click()
     page.locator("#withdraw").click()
     way.step(page, "status")

@@ -42,6 +42,7 @@ from partners.registry import (
     suspend,
     with_endpoint_status,
 )
+from partners.scribe import Scribe
 from partners.sealing import Signer, unseal
 from partners.signing import HmacKey, PrivateKey, parse_verifying_key, verify
 from tests.partners.conftest import MakeSender
@@ -80,6 +81,7 @@ class House:
     pace: DeliverySettings = field(default_factory=DeliverySettings)
     gate_settings: GateSettings = field(default_factory=GateSettings)
     draw: Callable[[], float] = lambda: 0.5
+    scribe: Scribe | None = None
 
     def engine(self, store: MessageStore | None = None) -> DeliveryEngine:
         return DeliveryEngine(
@@ -93,6 +95,7 @@ class House:
             observer=self.watcher,
             signer=SIGNER,
             origin="https://remove.example.org",
+            scribe=self.scribe,
             settings=self.pace,
             draw=self.draw,
         )
@@ -287,7 +290,48 @@ def test_many_deliveries_are_few_commits(house: House, certificate: Path) -> Non
         message.id for message in house.store.all()
     )
     assert len(platform.received) == 200
-    assert house.store.commits < 100
+    assert house.store.commits < 150  # one each would be 200, and their claims
+
+
+@pytest.mark.parametrize("dies", [False, True])
+def test_a_backlog_is_written_beside_and_each_message_comes_once(
+    house: House, certificate: Path, dies: bool
+) -> None:
+    house.scribe = Scribe(SIGNER)
+    with Platform(certificate=certificate) as platform:
+        partner, handed = house.enrol(platform.url)
+        house.tell(partner, 300)
+        engine = house.engine()
+        steps_until(engine, lambda: len(platform.received) > 50)
+        process = house.scribe._process
+        assert process is not None
+        if dies:
+            process.kill()
+        steps_until(engine, all_in(house, MessageState.DELIVERED))
+        engine.close()
+    assert process.poll() is not None
+    ids = [request.headers["webhook-id"] for request in platform.received]
+    assert sorted(ids) == sorted(message.id for message in house.store.all())
+    key = parse_verifying_key(next(iter(handed.endpoint_keys.values())))
+    for request in platform.received:
+        verify([key], request.headers, request.body, datetime.now(UTC))
+
+
+def test_what_is_written_beside_when_it_closes_is_given_back(
+    house: House, certificate: Path
+) -> None:
+    house.scribe = Scribe(SIGNER)
+    with Platform(certificate=certificate) as platform:
+        house.tell(house.enrol(platform.url)[0], 100)
+        engine = house.engine()
+        engine.step(0.0)
+        engine.close()
+    waiting = [m for m in house.store.all() if m.state is MessageState.PENDING]
+    assert waiting
+    soon = datetime.now(UTC) + house.pace.lease / 4
+    assert all(m.due_at is not None and m.due_at < soon for m in waiting)
+    delivered = {m.id for m in house.store.all() if m.state is MessageState.DELIVERED}
+    assert delivered == {r.headers["webhook-id"] for r in platform.received}
 
 
 def test_a_hanging_platform_holds_nobody_up(house: House, certificate: Path) -> None:

@@ -9,6 +9,7 @@ import json
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from flask import (
     Blueprint,
@@ -22,7 +23,7 @@ from flask import (
 from werkzeug.wrappers import Response as AnyResponse
 
 from app.web.access import Access, access
-from app.web.child import languages, operator, policies
+from app.web.child import bundle, languages, operator, policies
 from app.web.child.languages import Language
 from app.web.child.operator import Pages
 from app.web.context import NAME as CONTEXT
@@ -46,6 +47,8 @@ class Shelf:
     pages: Pages
     languages: dict[str, Language]
     files: dict[Path, bytes]
+    kept_box: str  # its script
+    page_headers: dict[str, str]
 
 
 def install(app: Flask) -> None:
@@ -56,8 +59,26 @@ def install(app: Flask) -> None:
         for path in (*STATIC.iterdir(), *DEVICE.iterdir())
         if path.suffix in _TYPES
     }
-    app.extensions[NAME] = Shelf(operator.read(given.data_dir), languages.load(), files)
+    script = _kept_box(files)
+    app.extensions[NAME] = Shelf(
+        pages=operator.read(given.data_dir),
+        languages=languages.load(),
+        files=files,
+        kept_box=script,
+        page_headers=policies.page_headers(bundle.digest(script)),
+    )
     app.register_blueprint(blueprint)
+
+
+def _kept_box(files: dict[Path, bytes]) -> str:
+    modules = {_address(p): c.decode() for p, c in files.items() if p.suffix == ".js"}
+    script = bundle.bundled("/pages/box.js", modules)
+    style = files[STATIC / "style.css"].decode()
+    return bundle.inline(modules["/pages/alone.js"], style, script)
+
+
+def _address(path: Path) -> str:
+    return f"/{'pages' if path.parent == STATIC else 'device'}/{path.name}"
 
 
 def shelf() -> Shelf:
@@ -97,7 +118,7 @@ def _shell(code: str) -> AnyResponse:
         pages=held.pages,
         say=held.languages[code].say,
     )
-    return _answer(page, policies.PAGE_HEADERS)
+    return _answer(page, held.page_headers)
 
 
 @blueprint.route("/box/<any(en, cy, ar):code>")
@@ -106,15 +127,27 @@ def box(code: str) -> AnyResponse:
     """The frame in which photos are opened and hashed."""
     if LEFT in request.cookies:
         return _away()
-    held = shelf()
-    page = render_template(
-        "child/box.html",
-        language=held.languages[code],
-        say=held.languages[code].say,
-        budget=min(held.pages.hashes_per_photo, settings().max_hashes_per_item - 3),
-        most=settings().max_items_per_case,
-    )
+    return _answer(render_template("child/box.html", **_box_words(code)), policies.BOX_HEADERS)
+
+
+@blueprint.route("/kept/<any(en, cy, ar):code>")
+@access(Access.PUBLIC)
+def kept_box(code: str) -> AnyResponse:
+    """The box in one piece, for a page that is used without internet to put into its frame."""
+    script = shelf().kept_box
+    policy = policies.KEPT_BOX.format(kept=bundle.digest(script))
+    page = render_template("child/kept.html", code=script, policy=policy, **_box_words(code))
     return _answer(page, policies.BOX_HEADERS)
+
+
+def _box_words(code: str) -> dict[str, Any]:
+    language = shelf().languages[code]
+    return {
+        "language": language,
+        "say": language.say,
+        "budget": min(shelf().pages.hashes_per_photo, settings().max_hashes_per_item - 3),
+        "most": settings().max_items_per_case,
+    }
 
 
 def _answer(page: str, headers: dict[str, str]) -> Response:
@@ -155,9 +188,8 @@ def keeper() -> Response:
 def kept() -> Response:
     """The addresses that a phone keeps when it is asked to."""
     pages = ["/", *(f"/{code}" for code in languages.CODES)]
-    boxes = [f"/box/{code}" for code in languages.CODES]
-    under = {STATIC: "pages", DEVICE: "device"}
-    files = [f"/{under[path.parent]}/{path.name}" for path in sorted(shelf().files)]
+    boxes = [f"/kept/{code}" for code in languages.CODES]
+    files = [_address(path) for path in sorted(shelf().files) if path.parent == STATIC]
     return Response(json.dumps([*pages, *boxes, *files]), mimetype="application/json")
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 _CLOSED = "base-uri 'none'; form-action 'none'; require-trusted-types-for 'script'"
 
-# Fetching goes to our own address alone; the box is the only frame.
-PAGE = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
-    "frame-src 'self'; manifest-src 'self'; worker-src 'self'; frame-ancestors 'none'; "
-    f"trusted-types offline; {_CLOSED}"
+# Fetching goes to our own address alone; the box is the only frame. `{kept}` names the script of a
+# kept box by its digest.
+_PAGE = (
+    "default-src 'none'; script-src 'self' {kept}; style-src 'self'; img-src 'self'; "
+    "connect-src 'self'; frame-src 'self'; manifest-src 'self'; worker-src 'self'; "
+    f"frame-ancestors 'none'; trusted-types offline; {_CLOSED}"
 )
 
 # The photo is opened in here, so no address can be reached from in here. `sandbox` holds even
@@ -17,6 +18,12 @@ BOX = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'none'; "
     "media-src blob:; worker-src 'none'; frame-ancestors 'self'; sandbox allow-scripts; "
     f"trusted-types 'none'; {_CLOSED}"
+)
+
+# What a kept box says of itself, on top of what it inherits from the page around it.
+KEPT_BOX = (
+    "default-src 'none'; script-src {kept}; connect-src 'none'; media-src blob:; "
+    f"worker-src 'none'; trusted-types 'none'; {_CLOSED}"
 )
 
 # A worker that serves kept pages may fetch from us, and nothing else.
@@ -48,12 +55,17 @@ _OFF = (
 )
 _FEATURES_OFF = ", ".join(f"{feature}=()" for feature in _OFF)
 
-PAGE_HEADERS = {
-    "Content-Security-Policy": PAGE,
-    "Cross-Origin-Embedder-Policy": "require-corp",
-    # Only so that the case code can be copied with one press.
-    "Permissions-Policy": f"{_FEATURES_OFF}, clipboard-read=(), clipboard-write=(self)",
-}
+
+def page_headers(kept: str) -> dict[str, str]:
+    """Of a page; `kept` is the source expression of the kept box's script."""
+    return {
+        "Content-Security-Policy": _PAGE.format(kept=kept),
+        "Cross-Origin-Embedder-Policy": "require-corp",
+        # Only so that the case code can be copied with one press.
+        "Permissions-Policy": f"{_FEATURES_OFF}, clipboard-read=(), clipboard-write=(self)",
+    }
+
+
 BOX_HEADERS = {
     "Content-Security-Policy": BOX,
     "Cross-Origin-Embedder-Policy": "require-corp",

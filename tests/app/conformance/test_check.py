@@ -198,3 +198,9 @@ def test_the_command_says_it_in_json_and_by_its_exit_code(tmp_path: Path) -> Non
     assert "BROKEN      stale" in again.stdout
     with refusing_port() as port:
         assert _command(f"http://127.0.0.1:{port}/", path, "--overwrite").returncode == 3
+
+
+def test_the_page_for_platforms_lists_the_lines() -> None:
+    page = (ROOT / "docs/PARTNERS.md").read_text()
+    for line, words in SAYS.items():
+        assert f"| `{line}` | {words} |" in page

@@ -7,9 +7,16 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from joserfc import jwk
 
 from app.domain.errors import ReportRemoveError
-from partners.errors import PartnerError, PartnerSuspended, UnknownPartner, WrongPartnerKey
+from partners.errors import (
+    KeySetRefused,
+    PartnerError,
+    PartnerSuspended,
+    UnknownPartner,
+    WrongPartnerKey,
+)
 from partners.model import DeliveryResult, Message, Partner, PartnerId, PartnerStatus
 from partners.registry import authenticate
 from tests.app.services.world import HOUR, World, a_photo
@@ -163,3 +170,16 @@ def test_the_operators_list_holds_no_secret(world: World) -> None:
     assert str(made["partner_id"]) in text
     assert str(made["api_key"]) not in text
     assert str(made["webhook_key"]) not in text
+
+
+def test_a_platform_changes_the_keys_that_we_seal_to(world: World) -> None:
+    made = _add(world)
+    manage, partner_id = world.services.manage_partners, str(made["partner_id"])
+    own = jwk.KeySet([jwk.OKPKey.generate_key("X25519", auto_kid=True)])
+    turned = manage.seal_to(partner_id, json.dumps(own.as_dict(private=False)))
+    assert turned["sealing_key"] == manage.signer.jwk()
+    assert world.again(PartnerId(partner_id)).jwks is not None
+    with pytest.raises(KeySetRefused):
+        manage.seal_to(partner_id, json.dumps(own.as_dict(private=True)))
+    assert manage.seal_to(partner_id, None)["sealing_key"] is None
+    assert world.again(PartnerId(partner_id)).jwks is None

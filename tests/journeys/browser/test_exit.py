@@ -88,9 +88,9 @@ def test_the_whole_way_is_one_entry_of_the_history(stage: World) -> None:
     page.goto(f"{stage.weather}/before")
     page.goto("/en")
     entries = page.evaluate("history.length")
-    way.report(page, PHOTO)
     page.locator("nav a[lang=cy]").click()
     expect(page.locator("html")).to_have_attribute("lang", "cy")
+    way.report(page, PHOTO)
     assert page.evaluate("history.length") == entries
     page.go_back()
     assert page.url == f"{stage.weather}/before"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from importlib.resources import files
 from typing import Any
 
-import axe_playwright_python
 import pytest
 from playwright.sync_api import Page, expect
 
@@ -14,7 +13,7 @@ from tests.journeys.browser.world import PHOTO, World
 
 pytestmark = pytest.mark.browser
 
-AXE = (files(axe_playwright_python) / "axe.min.js").read_text(encoding="utf-8")
+AXE = (files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8")
 SHOW = """name => {
   for (const s of document.querySelectorAll('[data-step]')) s.hidden = s.dataset.step !== name;
   for (const d of document.querySelectorAll('details')) d.open = true;

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
+from PIL import Image
 from playwright.sync_api import Page, Route, expect
 
 from tests.journeys.browser import way
 from tests.journeys.browser.world import EDITS, PHOTO, PHOTOS, STRANGERS, World
+from tests.journeys.processes import ROOT
 
 pytestmark = pytest.mark.browser
 
@@ -140,6 +145,64 @@ def test_only_some_platforms_are_told(stage: World) -> None:
     page.locator("#kept").click()
     way.step(page, "status")
     assert list(way.outcomes(page)) == ["Postcard"]
+
+
+def test_a_link_goes_to_the_one_platform_that_takes_one(stage: World) -> None:
+    page = stage.page()
+    way.to_choose(page)
+    way.choose(page, PHOTOS / "rocket.jpg")
+    way.press_next(page, "choose")
+    links = way.step(page, "where").locator("[data-link]")
+    expect(links).to_have_count(1)
+    page.get_by_label("Link or name there").fill("<b>@somebody</b>")
+    way.press_next(page, "where")
+    expect(way.step(page, "check").locator("#leaves")).to_contain_text("links or names")
+    body = json.loads(page.locator("#body").text_content() or "")
+    assert body["items"][0]["locations"] == [
+        {"platform": stage.other.partner_id, "where_seen": "<b>@somebody</b>"}
+    ]
+    way.send(page)
+
+
+def test_a_video_goes_by_its_exact_copies_and_says_so(stage: World) -> None:
+    page = stage.page()
+    way.to_choose(page)
+    way.choose(page, ROOT / "tests/vectors/clip.mp4")
+    expect(page.locator("#files .ready")).to_have_text("Ready. We can find exact copies of it.")
+    way.press_next(page, "choose")
+    way.press_next(page, "where")
+    way.step(page, "check")
+    item = json.loads(page.locator("#body").text_content() or "")["items"][0]
+    assert (item["kind"], [entry["type"] for entry in item["hashes"]]) == (
+        "video",
+        ["sha256", "md5"],
+    )
+    way.send(page)
+
+
+def test_a_photo_of_twelve_megapixels(stage: World, tmp_path: Path) -> None:
+    big = tmp_path / "big.jpg"
+    Image.open(PHOTO).convert("RGB").resize((4000, 3000)).save(big, quality=85)
+    page = stage.page()
+    way.to_choose(page)
+    way.choose(page, big)
+    expect(page.locator("#files .ready")).to_have_count(1)
+
+
+def test_a_slow_line_takes_long_and_loses_nothing(stage: World) -> None:
+    page = stage.context().new_page()
+    line = page.context.new_cdp_session(page)
+    line.send("Network.enable")
+    slow = {
+        "offline": False,
+        "latency": 400,
+        "downloadThroughput": 50_000,
+        "uploadThroughput": 20_000,
+    }
+    line.send("Network.emulateNetworkConditions", slow)
+    page.goto("/en")
+    code = way.report(page, PHOTO)
+    assert len(code) == 16
 
 
 def test_adults_and_others_are_shown_where_to_turn(stage: World) -> None:

@@ -140,7 +140,8 @@ BUILDS: dict[str, Build] = {
         f"parent.postMessage({{ leak: {SOME} }}, '*');",
         "addEventListener('message', ({ data }) => { if (!data.leak) return;"
         " const form = Object.assign(document.createElement('form'), { method: 'post' });"
-        " form.append(Object.assign(document.createElement('input'), { name: 'x', value: data.leak }));"
+        " const input = document.createElement('input');"
+        " form.append(Object.assign(input, { name: 'x', value: data.leak }));"
         " document.body.append(form); form.submit(); });",
     ),
     "more in the report": dishonest(

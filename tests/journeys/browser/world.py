@@ -134,12 +134,12 @@ def world(folder: Path, **settings: str) -> Iterator[World]:
     copies = edited_copies(folder)
     strangers = {name: PHOTOS / name for name in STRANGERS}
     with weather_site() as (weather, asked), Processes(folder) as processes:
-        house = House(processes, settings)
+        house = House(processes, {"TAKE_LOCATIONS": "yes", **settings})
         write_pages(house.data, weather)
         finder = start_platform(processes, "Picnic", {**strangers, **copies}, sealed=True)
         other = start_platform(processes, "Postcard", strangers, sealed=False)
-        for platform in (finder, other):
-            enrol(house, platform)
+        enrol(house, finder)
+        enrol(house, other, takes_location=True)
         house.start()
         with sync_playwright() as driver:
             browser = driver.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)

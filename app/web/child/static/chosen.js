@@ -2,6 +2,7 @@
 import { byId, element } from "./elements.js";
 import { leave } from "./exit.js";
 import { letterFrom } from "./letters.js";
+import { fillFromKept } from "./offline.js";
 import { wrong } from "./screens.js";
 import { say, words } from "./words.js";
 
@@ -20,9 +21,8 @@ export class Chosen {
     this.#most = most;
     this.#draw();
     addEventListener("message", (event) => this.#hear(event));
-    setTimeout(() => {
-      if (!this.#ready) wrong(words("choose.blocked"));
-    }, PATIENCE_MS);
+    if (!navigator.onLine) fillFromKept(this.#frame);
+    setTimeout(() => this.#complain(), PATIENCE_MS);
   }
 
   get busy() {
@@ -44,6 +44,10 @@ export class Chosen {
     if (source !== this.#frame.contentWindow || origin !== "null") return;
     const letter = letterFrom(data);
     if (letter !== null) this.#take[letter.is](letter);
+  }
+
+  async #complain() {
+    if (!this.#ready && !(await fillFromKept(this.#frame))) wrong(words("choose.blocked"));
   }
 
   #take = {

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import html
 import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
@@ -41,6 +44,27 @@ def policy(client: FlaskClient, path: str) -> dict[str, str]:
 # ---- policies ------------------------------------------------------------------------------------
 
 
+def test_the_kept_box_is_one_script_that_the_page_knows_by_its_digest(client: FlaskClient) -> None:
+    for code in ("en", "cy", "ar"):
+        page = client.get(f"/kept/{code}").get_data(as_text=True)
+        scripts = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
+        assert page.count("<script") == len(scripts) == 1
+        digest = base64.b64encode(hashlib.sha256(scripts[0].encode()).digest()).decode()
+        assert f"'sha256-{digest}'" in policy(client, "/en")["script-src"]
+        inner = html.unescape(re.findall(r'Policy" content="(.*?)"', page)[0])
+        assert f"script-src 'sha256-{digest}';" in inner
+        assert "connect-src 'none'" in inner
+        assert "src=" not in page.split("<script>")[0]
+
+
+def test_what_a_phone_keeps_is_there(client: FlaskClient) -> None:
+    kept = client.get("/kept.json").get_json()
+    assert {"/", "/en", "/cy", "/ar", "/kept/ar", "/pages/main.js"} <= set(kept)
+    assert {client.get(address).status_code for address in kept} == {200}
+    worker = client.get("/keep.js")
+    assert worker.headers["Content-Security-Policy"] == "default-src 'none'; connect-src 'self'"
+
+
 @pytest.mark.parametrize("path", SHELLS)
 def test_a_page_reaches_only_us(client: FlaskClient, path: str) -> None:
     said = policy(client, path)
@@ -48,7 +72,11 @@ def test_a_page_reaches_only_us(client: FlaskClient, path: str) -> None:
     assert said["frame-ancestors"] == "'none'"
     assert said["require-trusted-types-for"] == "'script'"
     sources = {value for name, value in said.items() if name.endswith("-src")}
-    assert sources == {"'none'", "'self'"}
+    assert {re.sub(r" 'sha256-[A-Za-z0-9+/]{43}='$", "", s) for s in sources} == {
+        "'none'",
+        "'self'",
+    }
+    assert "unsafe" not in str(said)
 
 
 @pytest.mark.parametrize("path", BOXES)

@@ -1,0 +1,143 @@
+"""A second processor for a backlog: a process that seals and signs letters beside the engine.
+
+Sealing and signing take half of a delivery and hold the interpreter lock. The process is given
+what it needs with each letter and keeps nothing; when it dies its letters are written at home.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import pickle
+import struct
+import subprocess
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Any, Final
+
+from partners.composing import Letter, written
+from partners.ports import Post
+from partners.sealing import Signer
+
+_LENGTH: Final = struct.Struct(">I")
+_COMMAND: Final = (sys.executable, "-m", "partners.scribe")
+_ROOT: Final = Path(__file__).resolve().parent.parent
+_PIPE_BYTES: Final = 1 << 20  # as many as an ordinary user may ask for
+_BATCHES_WAITING: Final = 2  # one that is being written, one so that it need not wait for us
+
+
+class Scribe:
+    """One such process, started when it is first needed. Belongs to the engine's thread."""
+
+    def __init__(self, signer: Signer) -> None:
+        self._signer = signer
+        self._process: _Process | None = None
+        self._reader: threading.Thread | None = None
+        self._away: deque[list[Letter]] = deque()
+        self._back: deque[list[Post | str]] = deque()
+        self._failed = threading.Event()
+        self._wake: Callable[[], None] = lambda: None
+
+    def listen(self, wake: Callable[[], None]) -> None:
+        """Have `wake` called, on another thread, when letters are written."""
+        self._wake = wake
+
+    def take(self, letters: list[Letter]) -> bool:
+        """Begin to write these; False if it is busy, or no more."""
+        if self._failed.is_set() or len(self._away) >= _BATCHES_WAITING:
+            return False
+        self._away.append(letters)
+        with suppress(OSError):  # it died: whoever reads from it notices
+            _put(self._started().stdin, letters)
+        return True
+
+    def written(self) -> list[tuple[Letter, Post | str]]:
+        """What was written since the last call; a word instead of a post says what was wrong."""
+        done: list[tuple[Letter, Post | str]] = []
+        while self._back:
+            done += zip(self._away.popleft(), self._back.popleft(), strict=True)
+        while self._failed.is_set() and not self._back and self._away:
+            lost = self._away.popleft()
+            done += [(letter, written(letter, self._signer)) for letter in lost]
+        return done
+
+    @property
+    def waiting(self) -> int:
+        """How many letters are not back yet."""
+        return sum(map(len, self._away))
+
+    def close(self) -> list[Letter]:
+        """End the process; the letters that are not back."""
+        self._failed.set()
+        if self._process is not None and self._reader is not None:
+            self._process.kill()
+            self._reader.join()
+            with suppress(OSError):  # what it was still to read is of no use any more
+                self._process.stdin.close()
+            self._process.stdout.close()
+            self._process.wait()
+        lost = [letter for batch in self._away for letter in batch]
+        self._away.clear()
+        self._back.clear()
+        return lost
+
+    def _started(self) -> _Process:
+        if self._process is None:
+            self._process = _Process(_COMMAND)
+            self._reader = threading.Thread(
+                target=self._read, args=(self._process.stdout,), name="scribe", daemon=True
+            )
+            self._reader.start()
+            _put(self._process.stdin, self._signer.key)
+        return self._process
+
+    def _read(self, pipe: IO[bytes]) -> None:
+        try:
+            while (batch := _get(pipe)) is not None:
+                self._back.append(batch)
+                self._wake()
+        finally:
+            self._failed.set()
+            self._wake()
+
+
+class _Process(subprocess.Popen[bytes]):
+    """A process with both pipes open."""
+
+    stdin: IO[bytes]
+    stdout: IO[bytes]
+
+    def __init__(self, command: Sequence[str]) -> None:
+        pipe = subprocess.PIPE
+        # A group of its own: an interrupt from the keyboard is the service's to handle.
+        super().__init__(command, stdin=pipe, stdout=pipe, cwd=_ROOT, process_group=0)
+        # Room for all that may wait: a scribe that hangs must not hang us with it.
+        fcntl.fcntl(self.stdin, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+
+
+def _put(pipe: IO[bytes], value: Any) -> None:
+    packed = pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
+    pipe.write(_LENGTH.pack(len(packed)) + packed)
+    pipe.flush()
+
+
+def _get(pipe: IO[bytes]) -> Any:
+    """The next value, None at the end."""
+    head = pipe.read(_LENGTH.size)
+    if len(head) < _LENGTH.size:
+        return None
+    return pickle.loads(pipe.read(_LENGTH.unpack(head)[0]))  # noqa: S301 - our own process wrote it
+
+
+def main() -> None:
+    """Be the process: the signer's key, then batches of letters, until the pipe closes."""
+    signer = Signer(_get(sys.stdin.buffer))
+    while (letters := _get(sys.stdin.buffer)) is not None:
+        _put(sys.stdout.buffer, [written(letter, signer) for letter in letters])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,148 @@
+"""Letters written in another process are the letters we would have written."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import pytest
+from joserfc import jwk
+
+from partners.composing import Letter
+from partners.model import EndpointId, MessageId, PartnerId
+from partners.ports import Payload, Post
+from partners.scribe import Scribe
+from partners.sealing import Addressed, Signer, unseal
+from partners.signing import HmacKey, PrivateKey, verify
+from tests.partners.platforms import eventually
+
+SIGNER = Signer(PrivateKey(bytes(range(32))))
+READER = jwk.ECKey.generate_key("P-256")
+KEY_SET = json.dumps({"keys": [READER.as_dict(private=False)]})
+KEYS = (PrivateKey.generate(), HmacKey.generate())
+NOW = datetime(2026, 5, 17, 12, 30, tzinfo=UTC)
+PARTNER = PartnerId("ptn_one")
+
+
+def a_letter(number: int, key_set: str | None = KEY_SET, size: int = 3) -> Letter:
+    message = MessageId(f"msg_{number}")
+    inner = {"item_id": f"itm_{number}", "hashes": [os.urandom(32).hex() for _ in range(size)]}
+    return Letter(
+        f"{message}.1",
+        EndpointId("end_one"),
+        "https://platform.example.org/hook",
+        "removal.requested",
+        NOW,
+        Payload({"item_id": f"itm_{number}"}, inner),
+        Addressed("https://remove.example.org", PARTNER, message, int(NOW.timestamp())),
+        key_set,
+        NOW,
+        KEYS,
+    )
+
+
+@pytest.fixture
+def scribe() -> Iterator[Scribe]:
+    made = Scribe(SIGNER)
+    yield made
+    made.close()
+
+
+def _all_written(scribe: Scribe, count: int) -> list[tuple[Letter, Post | str]]:
+    done: list[tuple[Letter, Post | str]] = []
+
+    def came() -> bool:
+        done.extend(scribe.written())
+        return len(done) >= count
+
+    assert eventually(came, within=20)
+    return done
+
+
+def test_they_verify_and_open_and_come_back_in_their_order(scribe: Scribe) -> None:
+    letters = [a_letter(n) for n in range(32)]
+    assert scribe.take(letters[:16])
+    assert scribe.take(letters[16:])
+    assert scribe.waiting == 32
+    done = _all_written(scribe, 32)
+    assert [letter for letter, _ in done] == letters
+    assert scribe.waiting == 0
+    for letter, post in done:
+        assert isinstance(post, Post)
+        assert (post.key, post.url) == (letter.post_key, letter.url)
+        for key in (KEYS[0].public, KEYS[1]):
+            assert verify([key], post.headers, post.body, NOW) == letter.address.message_id
+        sealed = json.loads(post.body)["data"]["sealed"]
+        private = {"keys": [READER.as_dict(private=True)]}
+        opened = unseal(sealed, private, SIGNER.key.public, PARTNER, letter.address.message_id)
+        assert letter.payload.inner is not None
+        assert opened["hashes"] == letter.payload.inner["hashes"]
+
+
+def test_it_says_when_they_are_written(scribe: Scribe) -> None:
+    rung = threading.Event()
+    scribe.listen(rung.set)
+    scribe.take([a_letter(1)])
+    assert rung.wait(20)
+    assert len(scribe.written()) == 1
+
+
+def test_it_takes_two_batches_and_no_third_meanwhile(scribe: Scribe) -> None:
+    assert scribe.take([a_letter(1)])
+    assert scribe.take([a_letter(2)])
+    assert not scribe.take([a_letter(3)])
+    _all_written(scribe, 2)
+    assert scribe.take([a_letter(3)])
+
+
+def test_a_letter_that_cannot_be_written_says_why_and_stops_no_other(scribe: Scribe) -> None:
+    scribe.take([a_letter(1), a_letter(2, key_set="{}"), a_letter(3)])
+    said = [post if isinstance(post, str) else "" for _, post in _all_written(scribe, 3)]
+    assert said == ["", "KeySetRefused", ""]
+
+
+def test_letters_that_a_killed_scribe_held_are_written_at_home(scribe: Scribe) -> None:
+    scribe.take([a_letter(0)])
+    _all_written(scribe, 1)
+    assert scribe._process is not None
+    os.kill(scribe._process.pid, signal.SIGSTOP)
+    letters = [a_letter(n) for n in range(1, 33)]
+    assert scribe.take(letters[:16])
+    assert scribe.take(letters[16:])
+    scribe._process.kill()
+    done = _all_written(scribe, 32)
+    assert [letter for letter, _ in done] == letters
+    assert all(isinstance(post, Post) for _, post in done)
+    assert not scribe.take([a_letter(40)])
+
+
+def test_a_scribe_that_hangs_does_not_hang_its_engine(scribe: Scribe) -> None:
+    scribe.take([a_letter(0)])
+    _all_written(scribe, 1)
+    assert scribe._process is not None
+    os.kill(scribe._process.pid, signal.SIGSTOP)
+    long = [a_letter(n, size=400) for n in range(1, 33)]
+    began = time.monotonic()
+    assert scribe.take(long[:16])
+    assert scribe.take(long[16:])
+    assert not scribe.take([a_letter(40)])
+    assert time.monotonic() - began < 5
+    assert scribe.close() == long
+
+
+def test_it_ends_when_its_engine_is_gone(scribe: Scribe) -> None:
+    scribe.take([a_letter(0)])
+    _all_written(scribe, 1)
+    assert scribe._process is not None
+    scribe._process.stdin.close()
+    assert scribe._process.wait(10) == 0
+
+
+def test_no_key_is_shown(scribe: Scribe) -> None:
+    assert str(KEYS[1]) not in repr(a_letter(1))
+    assert "PrivateKey" not in repr(a_letter(1))
