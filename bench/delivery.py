@@ -300,8 +300,8 @@ def _receipts(log: Path, count: int) -> list[float]:
 def main() -> int:
     """Run the rounds and print the table; the last line is JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5, help="%(default)s")
-    parser.add_argument("--reports", type=int, default=200, help="in each round (%(default)s)")
+    parser.add_argument("--rounds", type=int, default=9, help="%(default)s")
+    parser.add_argument("--reports", type=int, default=60, help="in each round (%(default)s)")
     parser.add_argument("--celery", type=int, default=600, help="tasks (%(default)s); 0 for none")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="bench-delivery-") as name:

@@ -111,8 +111,8 @@ def measure(folder: Path, options: argparse.Namespace) -> tuple[list[float], lis
 def main() -> int:
     """Run the rounds and print the table; the last line is JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=10, help="%(default)s")
-    parser.add_argument("--reports", type=int, default=100, help="in each round (%(default)s)")
+    parser.add_argument("--rounds", type=int, default=20, help="%(default)s")
+    parser.add_argument("--reports", type=int, default=60, help="in each round (%(default)s)")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="bench-isolation-") as name:
         without, beside, timed_out = measure(Path(name), options)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import pickle
+import signal
 import struct
 import subprocess
 import sys
@@ -125,18 +126,23 @@ def _put(pipe: IO[bytes], value: Any) -> None:
 
 
 def _get(pipe: IO[bytes]) -> Any:
-    """The next value, None at the end."""
+    """The next value, None at the end, also if that came in the middle of one."""
     head = pipe.read(_LENGTH.size)
     if len(head) < _LENGTH.size:
         return None
-    return pickle.loads(pipe.read(_LENGTH.unpack(head)[0]))  # noqa: S301 - our own process wrote it
+    size = _LENGTH.unpack(head)[0]
+    packed = pipe.read(size)
+    return pickle.loads(packed) if len(packed) == size else None  # noqa: S301 - our own wrote it
 
 
 def main() -> None:
     """Be the process: the signer's key, then batches of letters, until the pipe closes."""
-    signer = Signer(_get(sys.stdin.buffer))
-    while (letters := _get(sys.stdin.buffer)) is not None:
-        _put(sys.stdout.buffer, [written(letter, signer) for letter in letters])
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # an engine that is gone is no news
+    said = iter(lambda: _get(sys.stdin.buffer), None)
+    if key := next(said, None):
+        signer = Signer(key)
+        for letters in said:
+            _put(sys.stdout.buffer, [written(letter, signer) for letter in letters])
 
 
 if __name__ == "__main__":

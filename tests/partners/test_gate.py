@@ -140,6 +140,16 @@ def test_a_throttled_endpoint_gets_half_as_much_and_not_before_it_said() -> None
     assert let_through(gate, ONE, NOW + 31 * SECOND) == 4
 
 
+def test_an_endpoint_that_was_busy_for_a_moment_is_soon_given_as_much_as_before() -> None:
+    gate = Gate(GateSettings(at_once=8))
+    fail(gate, 4, status=503)  # one short of opening the breaker
+    assert let_through(gate, ONE, NOW) == 1
+    for _ in range(3):
+        gate.answered(ONE.id, an_answer(), NOW)
+    assert gate.state(ONE.id) == BreakerState.CLOSED
+    assert let_through(gate, ONE, NOW) == 8
+
+
 def test_a_retry_after_of_a_year_shuts_the_endpoint_for_a_quarter_of_an_hour() -> None:
     gate = Gate()
     assert gate.admit(ONE, NOW) is None

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import struct
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -16,7 +18,7 @@ from joserfc import jwk
 from partners.composing import Letter
 from partners.model import EndpointId, MessageId, PartnerId
 from partners.ports import Payload, Post
-from partners.scribe import Scribe
+from partners.scribe import _COMMAND, Scribe
 from partners.sealing import Addressed, Signer, unseal
 from partners.signing import HmacKey, PrivateKey, verify
 from tests.partners.platforms import eventually
@@ -141,6 +143,18 @@ def test_it_ends_when_its_engine_is_gone(scribe: Scribe) -> None:
     assert scribe._process is not None
     scribe._process.stdin.close()
     assert scribe._process.wait(10) == 0
+
+
+@pytest.mark.parametrize("cut", [2, 100])
+def test_it_ends_in_silence_when_its_engine_dies_in_the_middle_of_a_word(
+    cut: int, capfd: pytest.CaptureFixture[str]
+) -> None:
+    process = subprocess.Popen(_COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    with process:
+        assert process.stdin is not None
+        process.stdin.write(struct.pack(">I", 5_000)[:cut] + b"x" * (cut - 4))
+    assert process.returncode == 0
+    assert capfd.readouterr().err == ""
 
 
 def test_no_key_is_shown(scribe: Scribe) -> None:

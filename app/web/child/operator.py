@@ -13,14 +13,19 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from app.settings import BadSettings
+
 SHIPPED = Path(__file__).with_name("pages.toml")
 NAME = "pages.toml"
 OLD = timedelta(days=365)
 MOST_HASHES = 128
 
 
-class BadPages(ValueError):
+class BadPages(BadSettings):
     """The operator's file cannot be used; the message names the entry."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__([f"{NAME}: {problem}"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +87,9 @@ def parse(text: str) -> Pages:
             countries=tuple(_country(entry) for entry in raw["country"]),
         )
     except tomllib.TOMLDecodeError as fault:
-        raise BadPages(f"{NAME} is not TOML: {fault}") from None
+        raise BadPages(f"not TOML: {fault}") from None
     except (KeyError, TypeError) as fault:
-        raise BadPages(f"{NAME}: {fault} is missing or of the wrong kind") from None
+        raise BadPages(f"{fault} is missing or of the wrong kind") from None
 
 
 def _country(raw: Mapping[str, Any]) -> Country:
@@ -112,7 +117,7 @@ def _helpline(raw: Mapping[str, Any]) -> Helpline:
 def _text(raw: Mapping[str, Any], key: str) -> str:
     value = raw[key]
     if not isinstance(value, str) or not value.strip():
-        raise BadPages(f"{NAME}: {key} must be text")
+        raise BadPages(f"{key} must be text")
     return value.strip()
 
 
@@ -120,7 +125,7 @@ def _web(raw: Mapping[str, Any], key: str) -> str:
     value = _text(raw, key)
     parts = urlsplit(value)
     if parts.scheme != "https" or not parts.netloc or not value.isascii() or " " in value:
-        raise BadPages(f"{NAME}: {key} must be an https address")
+        raise BadPages(f"{key} must be an https address")
     return value
 
 
@@ -134,19 +139,19 @@ def _leave_to(raw: Mapping[str, Any]) -> str:
 
 def _phone(value: str) -> str:
     if not set(value) <= set("0123456789 +-"):
-        raise BadPages(f"{NAME}: a phone number has a character that cannot be dialled")
+        raise BadPages("a phone number has a character that cannot be dialled")
     return value
 
 
 def _day(raw: Mapping[str, Any]) -> date:
     value = raw["checked_on"]
     if type(value) is not date:
-        raise BadPages(f"{NAME}: checked_on must be a date such as 2026-11-22")
+        raise BadPages("checked_on must be a date such as 2026-11-22")
     return value
 
 
 def _budget(raw: Mapping[str, Any]) -> int:
     value = raw["hashes_per_photo"]
     if type(value) is not int or not 1 <= value <= MOST_HASHES:
-        raise BadPages(f"{NAME}: hashes_per_photo must be a whole number from 1 to {MOST_HASHES}")
+        raise BadPages(f"hashes_per_photo must be a whole number from 1 to {MOST_HASHES}")
     return value

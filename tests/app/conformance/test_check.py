@@ -29,7 +29,7 @@ ROOT = Path(__file__).parents[3]
 
 
 def quick(url: str, **more: Any) -> Wish:
-    return Wish(url, **{"answer_within": 1.5, "patience": 0.8, "quiet": 0.2, **more})
+    return Wish(url, **{"answer_within": 2.5, "patience": 5.0, "quiet": 0.3, **more})
 
 
 # joserfc warns of the name that RFC 7515 libraries know Ed25519 by.
@@ -58,12 +58,14 @@ def serving(platform: Platform) -> Iterator[str]:
         server.server_close()
 
 
-def checked(folder: Path, platform: Platform, scheme: str = "v1a") -> dict[Line, Verdict]:
+def checked(
+    folder: Path, platform: Platform, scheme: str = "v1a", **more: Any
+) -> dict[Line, Verdict]:
     """What the check says of it, by line."""
     own = platform.own_keys
     jwks = json.dumps(own.as_dict(private=False)) if own else None
     with serving(platform) as url:
-        wish = quick(url, scheme=SigningScheme(scheme), jwks=jwks)
+        wish = quick(url, scheme=SigningScheme(scheme), jwks=jwks, **more)
         with service_for(wish) as service:
             write_enrolment(folder / "enrolment.json", service.enrolment(), overwrite=False)
             verdicts = list(check(service))
@@ -117,12 +119,14 @@ BREAKS = {
 }
 
 
+# These never say what is waited for.
+SILENT_SINS = {Sin.NEVER_FETCHES, Sin.CANNOT_OPEN, Sin.KEEPS_WITHDRAWN}
+
+
 @pytest.mark.parametrize("sin", Sin)
 def test_each_sin_breaks_the_lines_that_it_should(tmp_path: Path, sin: Sin) -> None:
-    verdicts = checked(
-        tmp_path, Sloppy("B", Gallery(tmp_path), tmp_path / "enrolment.json", own_keys(), sin=sin)
-    )
-    assert broken(verdicts) >= BREAKS[sin]
+    sloppy = Sloppy("B", Gallery(tmp_path), tmp_path / "enrolment.json", own_keys(), sin=sin)
+    verdicts = checked(tmp_path, sloppy, patience=0.8 if sin in SILENT_SINS else 5.0)
     assert broken(verdicts) == BREAKS[sin]
 
 
@@ -173,7 +177,7 @@ def test_an_enrolment_file_is_private_and_never_replaced_unasked(tmp_path: Path)
 
 
 def _command(url: str, path: Path, *more: str) -> subprocess.CompletedProcess[str]:
-    arguments = ["--enrolment", str(path), "--patience", "0.8", *more]
+    arguments = ["--enrolment", str(path), "--patience", "5", *more]
     return subprocess.run(
         [sys.executable, "-m", "app.cli", "partner", "check", url, *arguments],
         cwd=ROOT,

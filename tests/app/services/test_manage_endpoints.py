@@ -39,14 +39,6 @@ def statuses(world: World, partner: Partner) -> list[str]:
     return [str(e.status) for e in world.again(partner.id).endpoints]
 
 
-def step(world: World, times: int = 4) -> None:
-    """Deliver what is due, in earnest."""
-    engine = world.runtime.worker.engine
-    engine.wake()
-    for _ in range(times):
-        engine.step(0.2)
-
-
 def kinds(server: Platform) -> list[str]:
     return [f"{r.method} {r.path}" for r in server.received]
 
@@ -64,8 +56,7 @@ def test_a_new_webhook_is_told_nothing_before_it_is_verified(world: World) -> No
         assert kinds(server) == ["OPTIONS /hook", "POST /hook"]
         world.report()
         world.expand()
-        step(world)
-        assert len(server.received) == 3
+        world.post_until(lambda: len(server.received) == 3)
     assert statuses(world, partner) == ["active"]
     world.runtime.worker.engine.close()
 
@@ -151,7 +142,7 @@ def test_what_a_pause_set_aside_is_due_after_it(world: World) -> None:
     world.report(a_photo(), a_photo())
     world.expand()
     manage.pause(endpoint.id)
-    step(world, 2)  # what was due is set aside
+    world.post_until(lambda: all(m.due_at is None for m in world.messages()))
     world.report()
     world.expand()
     assert [m.due_at for m in world.messages()] == [None] * 3
@@ -209,8 +200,7 @@ def test_a_disabled_endpoint_fails_what_waits_and_comes_back_by_being_verified(
         world.report()
         world.expand()
         manage.disable(endpoint.id)
-        step(world, 2)
-        assert [_state(m) for m in world.messages()] == ["failed"]
+        world.post_until(lambda: [_state(m) for m in world.messages()] == ["failed"])
         with pytest.raises(TransitionRefused, match="verified"):
             manage.resume(endpoint.id)
         with pytest.raises(TransitionRefused):
@@ -218,8 +208,7 @@ def test_a_disabled_endpoint_fails_what_waits_and_comes_back_by_being_verified(
         manage.verify(endpoint.id)
         assert statuses(world, partner) == ["active"]
         assert world.services.replay_messages.all_failed() == 1
-        step(world)
-        assert [_state(m) for m in world.messages()] == ["delivered"]
+        world.post_until(lambda: [_state(m) for m in world.messages()] == ["delivered"])
     world.runtime.worker.engine.close()
 
 

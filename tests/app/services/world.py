@@ -6,6 +6,8 @@ import itertools
 import json
 import random
 import sqlite3
+import time
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -248,6 +250,14 @@ class World:
         taken = self.house.store.claim_due(self.clock.at, 1000, HOUR)
         self.house.store.finish([_arrived(message, self.clock.at) for message in taken])
         return taken
+
+    def post_until(self, holds: Callable[[], bool], within: float = 20.0) -> None:
+        """Deliver in earnest until that holds. AssertionError after `within` seconds."""
+        give_up_at = time.monotonic() + within
+        while not holds():
+            assert time.monotonic() < give_up_at
+            self.runtime.worker.engine.wake()
+            self.runtime.worker.engine.step(0.1)
 
     def say(self, partner: Partner, key: bytes, word: Word, item: int = 1) -> Notice:
         """The platform says that word of an item."""

@@ -9,6 +9,8 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page, Route, expect
 
+from app.client.case_code import case_key
+from app.client.service import Service
 from tests.journeys.browser import way
 from tests.journeys.browser.world import EDITS, PHOTO, PHOTOS, STRANGERS, World
 from tests.journeys.processes import ROOT
@@ -117,6 +119,13 @@ def test_coming_back_with_the_case_code_and_adding_a_photo(stage: World) -> None
     way.step(page, "added").locator("#seen").click()
     way.step(page, "status")
     expect(page.locator("#items .item")).to_have_count(2)
+
+
+def test_the_case_code_opens_the_case_on_the_command_line_too(stage: World) -> None:
+    code = way.report(stage.page(), PHOTO)
+    service = Service(stage.house.url)
+    found = service.open(case_key(code, service.challenge()["case_key"]))
+    assert (found["state"], len(found["items"])) == ("active", 1)
 
 
 def test_a_code_that_opens_nothing_says_so(stage: World) -> None:

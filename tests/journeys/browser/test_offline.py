@@ -34,10 +34,12 @@ def test_it_opens_and_hashes_without_internet_and_sends_later(stage: World, lang
     context.set_offline(True)
     page = context.new_page()
     page.goto(f"/{language}")
+    entries = page.evaluate("history.length")
     way.to_choose(page)
     way.choose(page, PHOTO)
     expect(page.locator("#files .ready")).to_have_count(1)
-    box = page.frames[1]
+    assert page.evaluate("history.length") == entries
+    box = page.frames[-1]
     assert box.evaluate("[self.origin, typeof fetch, typeof RTCPeerConnection]") == [
         "null",
         "undefined",

@@ -2,7 +2,7 @@
 import { byId, element } from "./elements.js";
 import { leave } from "./exit.js";
 import { letterFrom } from "./letters.js";
-import { fillFromKept } from "./offline.js";
+import { keptInsteadOf } from "./offline.js";
 import { wrong } from "./screens.js";
 import { say, words } from "./words.js";
 
@@ -21,8 +21,8 @@ export class Chosen {
     this.#most = most;
     this.#draw();
     addEventListener("message", (event) => this.#hear(event));
-    if (!navigator.onLine) fillFromKept(this.#frame);
-    setTimeout(() => this.#complain(), PATIENCE_MS);
+    if (!navigator.onLine) this.#useKept();
+    setTimeout(() => this.#stillNotReady(), PATIENCE_MS);
   }
 
   get busy() {
@@ -46,8 +46,14 @@ export class Chosen {
     if (letter !== null) this.#take[letter.is](letter);
   }
 
-  async #complain() {
-    if (!this.#ready && !(await fillFromKept(this.#frame))) wrong(words("choose.blocked"));
+  async #useKept() {
+    const kept = await keptInsteadOf(this.#frame);
+    this.#frame = kept ?? this.#frame;
+    return kept !== null;
+  }
+
+  async #stillNotReady() {
+    if (!this.#ready && !(await this.#useKept())) wrong(words("choose.blocked"));
   }
 
   #take = {

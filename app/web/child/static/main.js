@@ -7,7 +7,7 @@ import { watchForLeaving } from "./exit.js";
 import { back, bandOf, next } from "./journey.js";
 import { offerOffline } from "./offline.js";
 import { onPress, sectionOf, show, shownStep, wrong } from "./screens.js";
-import { Parcel, Refused, challenge, openCase, platforms, withdrawCase } from "./service.js";
+import { NoLine, Parcel, Refused, challenge, openCase, platforms, withdrawCase } from "./service.js";
 import { drawCase } from "./status.js";
 import { drawPlatforms, pickedPlatforms } from "./where.js";
 import { hasWords, say, words } from "./words.js";
@@ -81,9 +81,8 @@ async function enter(step) {
 }
 
 function explain(error) {
-  const code = error instanceof Refused ? error.code : "no_line";
-  const sentence = words(hasWords(`problem.${code}`) ? `problem.${code}` : "problem.other");
-  wrong(sentence);
+  const why = error instanceof Refused ? error.code : error instanceof NoLine ? "no_line" : "other";
+  wrong(words(hasWords(`problem.${why}`) ? `problem.${why}` : "problem.other"));
 }
 
 function startAdding() {
@@ -170,6 +169,7 @@ onPress(byId("send"), words("check.sending"), async () => {
 function sent() {
   parcel = null;
   chosen.forget();
+  byId("body").textContent = "";
   if (answers.adding) {
     show("added");
     return;

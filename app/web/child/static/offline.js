@@ -14,16 +14,20 @@ const policy = globalThis.trustedTypes?.createPolicy("offline", {
 });
 
 /**
- * Without internet a frame cannot fetch its page: put the kept one into it. The page's policy lets
- * only the script run in it whose digest it names.
+ * Without internet a frame cannot fetch its page: a frame with the kept one in it takes its place
+ * (a new one, for a second page in the old would be a second entry of the history). The page's
+ * policy lets only the script run in it whose digest it names. Null where nothing is kept.
  */
-export async function fillFromKept(frame) {
-  if (!navigator.serviceWorker?.controller) return false;
+export async function keptInsteadOf(frame) {
+  if (!navigator.serviceWorker?.controller) return null;
   const answer = await fetch(`/kept/${document.documentElement.lang}`).catch(() => null);
-  if (!answer?.ok) return false;
+  if (!answer?.ok) return null;
   const page = await answer.text();
-  frame.srcdoc = policy ? policy.createHTML(page) : page;
-  return true;
+  const kept = frame.cloneNode();
+  kept.removeAttribute("src");
+  kept.srcdoc = policy ? policy.createHTML(page) : page;
+  frame.replaceWith(kept);
+  return kept;
 }
 
 export function offerOffline() {
