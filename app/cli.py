@@ -341,6 +341,7 @@ def serve(ready_file: Path | None, as_json: bool) -> None:
     in flight is finished or given back.
     """
     from app.bootstrap import StartRefused
+    from app.settings import BadSettings
     from app.wsgi import serve as run
 
     def ready(facts: dict[str, Any]) -> None:
@@ -356,7 +357,7 @@ def serve(ready_file: Path | None, as_json: bool) -> None:
 
     try:
         run(_runtime(), ready)
-    except StartRefused as fault:
+    except (BadSettings, StartRefused) as fault:
         _cannot_start(fault.problems)
 
 

@@ -31,6 +31,7 @@ class LogEvent(StrEnum):
     DEADLINE_MISSED = "deadline.missed"
     STORE_UNAVAILABLE = "store.unavailable"
     ISSUERS_REFUSED = "issuers.refused"
+    NUMBERS_STALE = "numbers.stale"
 
 
 FIELDS: dict[LogEvent, frozenset[str]] = {
@@ -46,6 +47,7 @@ FIELDS: dict[LogEvent, frozenset[str]] = {
     LogEvent.DEADLINE_MISSED: frozenset({"partner"}),
     LogEvent.STORE_UNAVAILABLE: frozenset({"error"}),
     LogEvent.ISSUERS_REFUSED: frozenset({"problems"}),
+    LogEvent.NUMBERS_STALE: frozenset({"entries"}),
 }
 
 

@@ -22,12 +22,13 @@ from flask import (
 )
 from werkzeug.wrappers import Response as AnyResponse
 
+from app.observability import LogEvent
 from app.web.access import Access, access
 from app.web.child import bundle, languages, operator, policies
 from app.web.child.languages import Language
 from app.web.child.operator import Pages
 from app.web.context import NAME as CONTEXT
-from app.web.context import settings
+from app.web.context import Context, settings
 from app.web.problems import Problem
 
 NAME = "report_remove_pages"
@@ -53,7 +54,11 @@ class Shelf:
 
 def install(app: Flask) -> None:
     """Put the pages on the application."""
-    given = app.extensions[CONTEXT].settings
+    context: Context = app.extensions[CONTEXT]
+    pages = operator.read(context.settings.data_dir)
+    stale = pages.stale(context.services.house.clock.now().date())
+    if stale and context.settings.environment != "development":
+        context.journal.note(LogEvent.NUMBERS_STALE, entries=len(stale))
     files = {
         path: path.read_bytes()
         for path in (*STATIC.iterdir(), *DEVICE.iterdir())
@@ -61,7 +66,7 @@ def install(app: Flask) -> None:
     }
     script = _kept_box(files)
     app.extensions[NAME] = Shelf(
-        pages=operator.read(given.data_dir),
+        pages=pages,
         languages=languages.load(),
         files=files,
         kept_box=script,

@@ -31,8 +31,15 @@ def test_entries_older_than_a_year_are_named() -> None:
     late = pages.stale(checked + OLD + timedelta(days=1))
     assert "GB: emergency number" in late
     assert "GB: Childline" in late
-    older = parse(TEXT.replace("checked_on = 2026-11-22", "checked_on = 2020-01-01", 1))
+    fresh = TEXT.replace("checked_on = 2000-01-01", "checked_on = 2026-11-22")
+    older = parse(fresh.replace("checked_on = 2026-11-22", "checked_on = 2020-01-01", 1))
     assert older.stale(date(2026, 11, 23)) == ["GB: emergency number"]
+
+
+def test_the_shipped_examples_say_that_nobody_has_checked_them() -> None:
+    pages = parse(TEXT)
+    entries = sum(1 + len(country.helplines) for country in pages.countries)
+    assert len(pages.stale(date(2026, 11, 23))) == entries
 
 
 @pytest.mark.parametrize(
@@ -46,7 +53,7 @@ def test_entries_older_than_a_year_are_named() -> None:
         ("hashes_per_photo = 64", "hashes_per_photo = true", "hashes_per_photo"),
         ('emergency = "999"', 'emergency = "nine"', "phone"),
         ('phone = "0800 1111"', 'phone = "0800;ext=1"', "phone"),
-        ("checked_on = 2026-11-22", 'checked_on = "soon"', "checked_on"),
+        ("checked_on = 2000-01-01", 'checked_on = "soon"', "checked_on"),
         ("[[country.helpline]]", "[[country.hotline]]", "helpline"),
         ("[[country]]", "[[country", "TOML"),
     ],
