@@ -33,10 +33,6 @@ JSON = "application/json"
 class OneRequest(Request):
     """A request whose body is JSON or nothing."""
 
-    def on_json_loading_failed(self, e: ValueError | None) -> NoReturn:
-        """Say that it is not JSON, without quoting it."""
-        raise Problem("not-json")
-
     def _load_form_data(self) -> None:
         """Forms and files are never parsed: no route takes one."""
         raise Problem("content-type-unsupported")
