@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from app.cli import main
+from app.cli.main import main
 from app.services.open_case import OpenCase
 from app.services.submit_report import SubmitReport
 

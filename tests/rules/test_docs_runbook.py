@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from prometheus_client import Counter
 
 from app.bootstrap import DATABASE, ROOT_KEY, build
-from app.cli import main
+from app.cli.main import main
 from app.observability import FIELDS, Metrics
 from app.settings import PREFIX, Settings
 from partners.sender import Failure

@@ -1,0 +1,37 @@
+"""`report-remove`: the device's side, the operator's side and the service, on a command line."""
+
+from __future__ import annotations
+
+import click
+
+from app.cli import device, messages, partner, service
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name=None, version="0.1.0", prog_name="report-remove")
+def main() -> None:
+    """Get an intimate photo or video of a young person taken down, by hash alone.
+
+    \b
+    On a device:     hash, submit, add, open, withdraw
+    For operators:   serve, partner, messages, settings
+    To see it work:  demo
+
+    Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 no answer from the service,
+    4 nothing usable in a file, 5 bad settings or store.
+    """
+
+
+for command in (
+    device.hash_files,
+    device.submit,
+    device.add,
+    device.open_case,
+    device.withdraw,
+    service.serve,
+    service.settings,
+    service.demo,
+    partner.partner,
+    messages.messages,
+):
+    main.add_command(command)

@@ -1,0 +1,50 @@
+"""What every operator's command does: open the service's parts here, act, close them again."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from app.cli.showing import FAILED, MISCONFIGURED, stop
+
+if TYPE_CHECKING:
+    from app.bootstrap import Runtime
+
+
+def built() -> Runtime:
+    """The service's parts by the settings of the environment, or the end with every problem."""
+    from app.bootstrap import StartRefused, build
+    from app.settings import BadSettings, Settings
+
+    try:
+        return build(Settings.from_env(os.environ))
+    except (BadSettings, StartRefused) as fault:
+        cannot_start(fault.problems)
+
+
+def cannot_start(problems: list[str]) -> NoReturn:
+    """End, naming each problem."""
+    stop(MISCONFIGURED, "cannot start:\n  " + "\n  ".join(problems))
+
+
+@contextmanager
+def open_runtime() -> Iterator[Runtime]:
+    """A runtime that is closed again, whatever happens."""
+    runtime = built()
+    try:
+        yield runtime
+    finally:
+        runtime.close()
+
+
+def deciding(act: Callable[[], Any], as_json: bool) -> Any:
+    """Do it, and end with the reason if it is refused."""
+    from app.domain.errors import ReportRemoveError
+    from partners.errors import PartnerError
+
+    try:
+        return act()
+    except (PartnerError, ReportRemoveError) as fault:
+        stop(FAILED, str(fault) or fault.code, as_json, code=fault.code)
