@@ -6,16 +6,17 @@ no joins, so that SQLite and DynamoDB can both keep the promise.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from app.domain.age import AgeClaim, Presentation
 from app.domain.audit import AuditEntry
 from app.domain.case import Case, Item
 from partners.events import Event
-from partners.model import CaseId, EventId, Message, Notice, Partner
+from partners.model import Attempt, CaseId, EventId, Message, Notice, Partner
 from partners.ports import MessageStore, NoticeStore, PartnerStore
 
 
@@ -200,11 +201,22 @@ class AuditLog(Protocol):
         """The entries of one case, first to last."""
 
 
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """An outbox row that no event can be made of: damaged, or of a kind this program is unaware of.
+
+    `error` is the name of the exception's class.
+    """
+
+    id: EventId
+    error: str
+
+
 class EventStore(Protocol):
     """The outbox."""
 
-    def open_events(self, limit: int) -> list[Event]:
-        """Events not yet expanded into messages, oldest first."""
+    def open_events(self, limit: int) -> Sequence[Event | Unreadable]:
+        """Events not yet expanded into messages, oldest first; a bad row stands among them."""
 
 
 class Janitor(Protocol):
@@ -217,6 +229,33 @@ class Janitor(Protocol):
         """
 
 
+Record = (
+    Partner
+    | Case
+    | Item
+    | AuditEntry
+    | Event
+    | Notice
+    | Message
+    | Attempt
+    | SpendToken
+    | Remembered
+)
+"""All that a store keeps. An export has them kind by kind, in this order."""
+
+R = TypeVar("R", bound=Record)
+
+
+class Archive(Protocol):
+    """Everything there is, to be moved to another store. The service must not run meanwhile."""
+
+    def records(self, kind: type[R], after: str, limit: int) -> tuple[list[R], str | None]:
+        """A page of one kind, and the cursor of the next one; messages in their order of making."""
+
+    def restore(self, records: Sequence[Record]) -> None:
+        """Put records as they are, durably. What is there under the same name stays."""
+
+
 class Store(
     UnitOfWork,
     CaseStore,
@@ -226,6 +265,7 @@ class Store(
     PartnerStore,
     MessageStore,
     Janitor,
+    Archive,
     Protocol,
 ):
     """Everything one database adapter gives. Use cases ask for the part that they need."""
@@ -235,6 +275,22 @@ class Store(
 
     def close(self) -> None:
         """Finish what was accepted and stop."""
+
+
+class Queue(Protocol):
+    """Wakes senders in other processes. Only a hint: the store knows what is due."""
+
+    def announce(self, messages: Sequence[Message]) -> None:
+        """Tell of new messages. Raises QueueUnavailable unless every one was taken."""
+
+    def remind(self, messages: Sequence[Message], now: datetime) -> None:
+        """Tell of messages that are due or soon will be; those due later are left out.
+
+        Raises QueueUnavailable unless every one was taken.
+        """
+
+    def reminders(self) -> int:
+        """About how many reminders nobody has looked at yet. Raises QueueUnavailable."""
 
 
 class AgeVerifier(Protocol):

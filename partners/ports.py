@@ -109,6 +109,16 @@ class MessageStore(Protocol):
         whoever dies holding it gives it back by doing nothing.
         """
 
+    def claim(self, ids: Sequence[MessageId], now: datetime, lease: timedelta) -> list[Message]:
+        """Take up those of these that are pending and due, as `claim_due` does, oldest first.
+
+        For a worker that a queue tells which: whatever is not due, not pending or not there is
+        left out. An id named twice counts once.
+        """
+
+    def due(self, now: datetime, limit: int) -> list[Message]:
+        """Pending messages with `due_at <= now`, oldest first. A look: nothing is taken up."""
+
     def finish(self, results: Sequence[DeliveryResult]) -> None:
         """Store results in one commit. One whose `claim` is not the stored one is dropped whole."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from app.cli import device, messages, partner, service
+from app.cli import device, messages, move, partner, service
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -14,7 +14,7 @@ def main() -> None:
 
     \b
     On a device:     hash, submit, add, open, withdraw
-    For operators:   serve, partner, messages, settings
+    For operators:   serve, partner, messages, settings, export, import
     To see it work:  demo
 
     Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 no answer from the service,
@@ -33,5 +33,7 @@ for command in (
     service.demo,
     partner.partner,
     messages.messages,
+    move.export_records,
+    move.import_records,
 ):
     main.add_command(command)

@@ -41,6 +41,24 @@ def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Calla
 
 
 @pytest.fixture
+def open_other_store(
+    request: pytest.FixtureRequest, open_store: Callable[[], Store], tmp_path: Path
+) -> Iterator[Callable[[], Store]]:
+    """Opens a second database of the same kind."""
+    opened: list[Store] = []
+    place = tmp_path / "other"
+    place.mkdir()
+
+    def open_again() -> Store:
+        opened.append(STORES[request.node.callspec.params["open_store"]](place))
+        return opened[-1]
+
+    yield open_again
+    for store in opened:
+        store.close()
+
+
+@pytest.fixture
 def store(open_store: Callable[[], Store]) -> Store:
     return open_store()
 

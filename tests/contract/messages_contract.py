@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Final, Protocol
@@ -150,6 +151,62 @@ def claims_nothing_that_is_not_pending(rig: Rig) -> None:
     assert rig.store.next_due_at() is None
 
 
+def looks_at_what_is_due_and_takes_nothing(rig: Rig) -> None:
+    rig.add(
+        a_message(1, due_in=-SECOND),
+        a_message(2, due_in=-2 * SECOND),
+        a_message(3, due_in=SECOND),
+        a_message(4, due_in=None),
+        a_message(5, state=MessageState.FAILED),
+        a_message(6),
+    )
+    seen = rig.store.due(NOW, 10)
+    assert [message.id for message in seen] == ["msg_000002", "msg_000001", "msg_000006"]
+    assert seen[0] == rig.store.message(seen[0].id) == a_message(2, due_in=-2 * SECOND)
+    assert rig.store.due(NOW, 2) == seen[:2]
+    assert rig.store.due(NOW, 0) == rig.store.due(NOW - LEASE, 10) == []
+    assert len(rig.store.claim_due(NOW, 10, LEASE)) == 3
+    assert rig.store.due(NOW, 10) == []
+    assert len(rig.store.due(NOW + LEASE, 10)) == 4
+
+
+def claims_of_those_named_what_is_due(rig: Rig) -> None:
+    rig.add(
+        a_message(1, due_in=-SECOND),
+        a_message(2, due_in=-2 * SECOND),
+        a_message(3, due_in=SECOND),
+        a_message(4, due_in=None),
+        a_message(5, state=MessageState.DELIVERED),
+        a_message(6, due_in=-LEASE),
+        a_message(7),
+    )
+    named = [MessageId(f"msg_{number:06d}") for number in (7, 5, 1, 2, 3, 4, 2)]
+    claimed = rig.store.claim([*named, MessageId("msg_nobody")], NOW, LEASE)
+    assert [message.id for message in claimed] == ["msg_000002", "msg_000001", "msg_000007"]
+    assert claimed[1] == replace(a_message(1), claim=1, due_at=NOW + LEASE)
+    assert [rig.store.message(message.id) for message in claimed] == claimed
+    assert [message.id for message in rig.store.due(NOW, 10)] == ["msg_000006"]
+    assert rig.store.claim([], NOW, LEASE) == []
+
+
+def claims_a_named_message_once_a_lease(rig: Rig) -> None:
+    rig.add(a_message(1))
+    name = [a_message(1).id]
+    (held,) = rig.store.claim(name, NOW, LEASE)
+    assert rig.store.claim(name, NOW + LEASE - timedelta(microseconds=1), LEASE) == []
+    (again,) = rig.store.claim(name, NOW + LEASE, LEASE)
+    assert again == replace(held, claim=2, due_at=NOW + 2 * LEASE)
+    rig.store.finish([a_result(held)])
+    assert rig.store.message(held.id) == again
+
+
+def claims_many_that_are_named(rig: Rig) -> None:
+    waiting = [a_message(n) for n in range(130)]
+    rig.add(*waiting)
+    claimed = rig.store.claim([message.id for message in waiting], NOW, LEASE)
+    assert [message.id for message in claimed] == [message.id for message in waiting]
+
+
 def knows_when_the_next_is_due(rig: Rig) -> None:
     assert rig.store.next_due_at() is None
     rig.add(a_message(1, due_in=None))
@@ -287,6 +344,14 @@ def gives_each_message_to_one_of_many_workers(rig: Rig) -> None:
     assert sorted(taken) == [f"msg_{n:06d}" for n in range(120)]
 
 
+def gives_each_named_message_to_one_of_many_workers(rig: Rig) -> None:
+    rig.add(*[a_message(n) for n in range(40)])
+    names = [a_message(n).id for n in range(40)]
+    with ThreadPoolExecutor(4) as pool:
+        claims = list(pool.map(lambda _: rig.store.claim(names, NOW, LEASE), range(4)))
+    assert sorted(message.id for claim in claims for message in claim) == names
+
+
 CHECKS: Final[tuple[Callable[[Rig], None], ...]] = (
     gives_back_a_message_as_it_was_added,
     ignores_a_message_added_twice,
@@ -295,6 +360,10 @@ CHECKS: Final[tuple[Callable[[Rig], None], ...]] = (
     stores_a_claim_before_giving_it,
     gives_a_claim_again_when_the_lease_is_over,
     claims_nothing_that_is_not_pending,
+    looks_at_what_is_due_and_takes_nothing,
+    claims_of_those_named_what_is_due,
+    claims_a_named_message_once_a_lease,
+    claims_many_that_are_named,
     knows_when_the_next_is_due,
     stores_a_delivery,
     starts_a_notices_clock_once,
@@ -306,4 +375,5 @@ CHECKS: Final[tuple[Callable[[Rig], None], ...]] = (
     lists_messages_page_by_page,
     lists_only_what_is_asked_for,
     gives_each_message_to_one_of_many_workers,
+    gives_each_named_message_to_one_of_many_workers,
 )

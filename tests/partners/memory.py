@@ -146,15 +146,17 @@ class MemoryMessages:
 
     def claim_due(self, now: datetime, limit: int, lease: timedelta) -> list[Message]:
         with self._lock:
+            return self._take(self.due(now, limit), now + lease)
+
+    def claim(self, ids: Sequence[MessageId], now: datetime, lease: timedelta) -> list[Message]:
+        with self._lock:
+            due = self.due(now, len(self._pending))
+            return self._take([message for message in due if message.id in ids], now + lease)
+
+    def due(self, now: datetime, limit: int) -> list[Message]:
+        with self._lock:
             due = [(at, name) for name, at in self._pending.items() if at <= now]
-            names = [name for _, name in sorted(due)[:limit]]
-            claimed = [
-                replace(self._messages[n], claim=self._messages[n].claim + 1, due_at=now + lease)
-                for n in names
-            ]
-            for message in claimed:
-                self._put(message)
-            return claimed
+            return [self._messages[name] for _, name in sorted(due)[:limit]]
 
     def finish(self, results: Sequence[DeliveryResult]) -> None:
         with self._lock:
@@ -194,6 +196,12 @@ class MemoryMessages:
         """Every message, in the order made."""
         with self._lock:
             return sorted(self._messages.values(), key=_cursor)
+
+    def _take(self, messages: Sequence[Message], until: datetime) -> list[Message]:
+        taken = [replace(one, claim=one.claim + 1, due_at=until) for one in messages]
+        for message in taken:
+            self._put(message)
+        return taken
 
     def _put(self, message: Message) -> None:
         self._messages[message.id] = message

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Sequence
 
@@ -14,9 +15,13 @@ _WAITING = "state = 'pending' AND due_at IS NOT NULL"
 NEXT_DUE = f"SELECT min(due_at) FROM messages WHERE {_WAITING}"
 
 _DUE = f"{_WAITING} AND due_at <= ? ORDER BY due_at, seq LIMIT ?"
-_SELECT_DUE = f"SELECT {MESSAGE_COLUMNS} FROM messages WHERE {_DUE}"
+SELECT_DUE = f"SELECT {MESSAGE_COLUMNS} FROM messages WHERE {_DUE}"
 _TAKE_DUE = f"""UPDATE messages SET claim = claim + 1, due_at = ?
     WHERE seq IN (SELECT seq FROM messages WHERE {_DUE})"""
+_NAMED = "SELECT value FROM json_each(?)"  # any number of ids in one value
+_DUE_OF = f"{_WAITING} AND due_at <= ? AND id IN ({_NAMED})"
+_SELECT_DUE_OF = f"SELECT {MESSAGE_COLUMNS} FROM messages WHERE {_DUE_OF} ORDER BY due_at, seq"
+_TAKE_DUE_OF = f"UPDATE messages SET claim = claim + 1, due_at = ? WHERE {_DUE_OF}"
 _PAGE = f"SELECT seq, {MESSAGE_COLUMNS} FROM messages WHERE"
 _IN_ORDER = " ORDER BY seq LIMIT ?"
 _LONGEST_CURSOR = 19  # digits; one more may not fit a SQLite integer
@@ -43,8 +48,18 @@ Outcome = tuple[str, Row, Row | None, Row | None]  # message id, its change, att
 
 def claim(connection: sqlite3.Connection, now: int, limit: int, until: int) -> list[Row]:
     """Take up due messages until `until`. Their rows as they were, in the order they were due."""
-    found = connection.execute(_SELECT_DUE, (now, limit)).fetchall()
+    found = connection.execute(SELECT_DUE, (now, limit)).fetchall()
     connection.execute(_TAKE_DUE, (until, now, limit))
+    return found
+
+
+def claim_named(
+    connection: sqlite3.Connection, ids: Sequence[str], now: int, until: int
+) -> list[Row]:
+    """As `claim`, of these ids only."""
+    named = json.dumps(ids)
+    found = connection.execute(_SELECT_DUE_OF, (now, named)).fetchall()
+    connection.execute(_TAKE_DUE_OF, (until, now, named))
     return found
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from app.domain.age import AgeBand, AgeBasis
 from app.domain.audit import Action, Actor, AuditEntry
 from app.domain.case import Case, CaseState, Item, MediaKind
-from app.ports import Remembered
+from app.ports import Remembered, Unreadable
 from partners.events import Event, EventType
 from partners.model import (
     ApiKey,
@@ -165,6 +165,14 @@ def event_of(row: Any) -> Event:
     id_, type_, case_id, items, at, partner_id = row
     numbers = tuple(int(number) for number in items.split())
     return Event(id_, EventType(type_), case_id, numbers, moment(at), partner_id)
+
+
+def event_if_readable(row: Any) -> Event | Unreadable:
+    """The event of a row, or which row it is that none can be made of."""
+    try:
+        return event_of(row)
+    except (ValueError, TypeError, AttributeError, OverflowError) as fault:
+        return Unreadable(row[0], type(fault).__name__)
 
 
 def notice_row(notice: Notice) -> Row:

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
-from app.adapters.sqlite import delivery, rows
+from app.adapters.sqlite import archive, delivery, rows
 from app.adapters.sqlite import statements as sql
 from app.adapters.sqlite.connections import (
     create_file,
@@ -28,7 +28,7 @@ from app.adapters.sqlite.writer import Unit, Work, Writer
 from app.domain.audit import AuditEntry
 from app.domain.case import Case, Item
 from app.domain.errors import StoreUnavailable
-from app.ports import Change, News, Remembered
+from app.ports import Change, News, Record, Remembered, Unreadable
 from partners.events import Event
 from partners.model import (
     Attempt,
@@ -44,6 +44,7 @@ from partners.model import (
 )
 
 R = TypeVar("R")
+S = TypeVar("S", bound=Record)
 
 _MOST_CHANGES = 100
 
@@ -147,10 +148,10 @@ class SqliteStore:
         query = f"SELECT {sql.AUDIT_COLUMNS} FROM audit WHERE case_id = ? ORDER BY number"
         return self._all(rows.audit_of, query, case_id)
 
-    def open_events(self, limit: int) -> list[Event]:
-        """Events not yet expanded into messages, oldest first."""
+    def open_events(self, limit: int) -> list[Event | Unreadable]:
+        """Events not yet expanded into messages, oldest first; a bad row stands among them."""
         query = f"SELECT {sql.EVENT_COLUMNS} FROM events ORDER BY seq LIMIT ?"
-        return self._all(rows.event_of, query, limit)
+        return self._all(rows.event_if_readable, query, limit)
 
     def partner(self, partner_id: PartnerId) -> Partner | None:
         """One partner, or None."""
@@ -169,8 +170,20 @@ class SqliteStore:
         until = now + lease
         due = (micros(now), limit, micros(until))
         found = self._writer.do(Work(lambda connection: delivery.claim(connection, *due)))
-        waiting = [rows.message_of(row) for row in found]
-        return [replace(message, claim=message.claim + 1, due_at=until) for message in waiting]
+        return _taken(found, until)
+
+    def claim(self, ids: Sequence[MessageId], now: datetime, lease: timedelta) -> list[Message]:
+        """Take up those of these that are pending and due, oldest first."""
+        if not ids:
+            return []
+        until = now + lease
+        due = (list(ids), micros(now), micros(until))
+        found = self._writer.do(Work(lambda connection: delivery.claim_named(connection, *due)))
+        return _taken(found, until)
+
+    def due(self, now: datetime, limit: int) -> list[Message]:
+        """Pending messages with `due_at <= now`, oldest first. Nothing is taken up."""
+        return self._all(rows.message_of, delivery.SELECT_DUE, micros(now), max(0, limit))
 
     def finish(self, results: Sequence[DeliveryResult]) -> None:
         """Store results in one commit. One whose `claim` is not the stored one is dropped whole."""
@@ -215,6 +228,15 @@ class SqliteStore:
             if some == 0:
                 return dropped
             dropped += some
+
+    def records(self, kind: type[S], after: str, limit: int) -> tuple[list[S], str | None]:
+        """As `Archive.records`."""
+        query, values = archive.page_query(kind, after, limit)
+        return archive.page(kind, self._select(query, *values), limit)
+
+    def restore(self, records: Sequence[Record]) -> None:
+        """As `Archive.restore`, in one commit."""
+        self._writer.do(Work(lambda connection: archive.restore(connection, records)))
 
     def ping(self) -> None:
         """Raise StoreUnavailable unless a read and an empty commit go through."""
@@ -273,3 +295,9 @@ class SqliteStore:
             reader.close()
         else:
             self._idle_readers.append(reader)
+
+
+def _taken(found: list[Any], until: datetime) -> list[Message]:
+    """The messages of rows as they were before they were taken up until then."""
+    waiting = [rows.message_of(row) for row in found]
+    return [replace(message, claim=message.claim + 1, due_at=until) for message in waiting]
