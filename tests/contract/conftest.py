@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ from app.adapters.file_keys import FileKeyRing, create_root_key
 from app.adapters.sqlite.store import SqliteStore
 from app.ports import Store
 from partners.ports import KeyRing
+from tests.adapters.aws.chests import a_ring
+from tests.contract.cloud import LOCAL, a_store
 
 
 def _sqlite(place: Path) -> Store:
@@ -22,8 +25,10 @@ def _file_keys(place: Path) -> KeyRing:
     return FileKeyRing(place / "root-keys")
 
 
-STORES: dict[str, Callable[[Path], Store]] = {"sqlite": _sqlite}
-KEY_RINGS: dict[str, Callable[[Path], KeyRing]] = {"file": _file_keys}
+STORES: dict[str, Callable[[Path], Store]] = {"sqlite": _sqlite, "dynamodb": a_store}
+if LOCAL:
+    STORES["dynamodb-local"] = partial(a_store, url=LOCAL)
+KEY_RINGS: dict[str, Callable[[Path], KeyRing]] = {"file": _file_keys, "kms": a_ring}
 
 
 @pytest.fixture(params=sorted(STORES))

@@ -27,7 +27,8 @@ from app.ports import (
     SpendToken,
     Store,
 )
-from partners.model import Feedback, MessageState, PartnerStatus, Word
+from partners.events import EventType
+from partners.model import EventId, Feedback, MessageState, PartnerId, PartnerStatus, Word
 from tests.contract.samples import (
     DAY,
     MINUTE,
@@ -46,7 +47,7 @@ from tests.contract.samples import (
 
 def test_a_report_is_read_back_as_it_was_written(store: Store) -> None:
     case = a_case(withdrawn_at=NOW, scrubbed_at=NOW + DAY, state=CaseState.SCRUBBED)
-    items = [an_item(case, 2, sealed_locations=b"\x00\xff"), an_item(case, 1)]
+    items = [an_item(case, 2, sealed_locations=b"\x00\xff", withdrawn_at=NOW), an_item(case, 1)]
     entry, event, answer = an_entry(case), an_event(case, 2, 1), an_answer()
     store.commit(
         AddCase(case),
@@ -174,6 +175,32 @@ def test_events_are_open_until_closed_oldest_first(store: Store) -> None:
     store.commit(CloseEvent(events[1].id))
     store.commit(CloseEvent(events[1].id))
     assert store.open_events(10) == [events[0], *events[2:]]
+
+
+def test_an_event_may_be_for_one_partner(store: Store) -> None:
+    event = an_event(a_case(), 3, 12)
+    narrow = replace(an_event(a_case()), partner_id=PartnerId("ptn_photos"))
+    reminder = replace(narrow, id=EventId("evt_other"), type=EventType.REMOVAL_REMINDER)
+    for one in (event, narrow, reminder):
+        store.commit(AddEvent(one))
+    assert store.open_events(10) == [event, narrow, reminder]
+
+
+def test_an_event_is_found_by_its_name_while_it_is_open(store: Store) -> None:
+    event, other = an_event(a_case()), an_event(a_case())
+    store.commit(AddEvent(event), AddEvent(other))
+    assert store.event(event.id) == event
+    store.commit(CloseEvent(event.id))
+    assert store.event(event.id) is None
+    assert store.event(other.id) == other
+
+
+def test_an_event_is_added_once(store: Store) -> None:
+    event = an_event(a_case())
+    store.commit(AddEvent(event))
+    with pytest.raises(Contested):
+        store.commit(AddEvent(replace(event, items=(2,))))
+    assert store.open_events(10) == [event]
 
 
 def test_a_repeated_notice_or_message_changes_nothing(store: Store) -> None:

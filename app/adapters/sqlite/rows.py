@@ -106,12 +106,13 @@ def item_row(item: Item) -> Row:
         item.duplicate_tag,
         item.sealed_hashes,
         item.sealed_locations,
+        micros_if(item.withdrawn_at),
     )
 
 
 def item_of(row: Any) -> Item:
     """The item of a row."""
-    case_id, number, kind, platforms, added, tag, hashes, locations = row
+    case_id, number, kind, platforms, added, tag, hashes, locations, withdrawn = row
     return Item(
         case_id=case_id,
         number=number,
@@ -121,6 +122,7 @@ def item_of(row: Any) -> Item:
         duplicate_tag=tag,
         sealed_hashes=hashes,
         sealed_locations=locations,
+        withdrawn_at=moment_if(withdrawn),
     )
 
 

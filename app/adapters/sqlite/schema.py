@@ -90,7 +90,9 @@ CREATE TABLE partners (
 ) WITHOUT ROWID;
 """
 
-MIGRATIONS: tuple[str, ...] = (_FIRST,)
+_ITEMS_BY_THEMSELVES = "ALTER TABLE items ADD COLUMN withdrawn_at INTEGER;"
+
+MIGRATIONS: tuple[str, ...] = (_FIRST, _ITEMS_BY_THEMSELVES)
 
 
 def migrate(connection: sqlite3.Connection) -> None:

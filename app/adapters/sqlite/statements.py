@@ -50,7 +50,8 @@ CASE_COLUMNS = (
     " scrubbed_at, audit_head, version"
 )
 ITEM_COLUMNS = (
-    "case_id, number, kind, platforms, added_at, duplicate_tag, sealed_hashes, sealed_locations"
+    "case_id, number, kind, platforms, added_at, duplicate_tag, sealed_hashes, sealed_locations,"
+    " withdrawn_at"
 )
 AUDIT_COLUMNS = "case_id, number, at, actor, action, reason, digest"
 EVENT_COLUMNS = "id, type, case_id, items, at, partner_id"

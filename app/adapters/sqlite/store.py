@@ -34,6 +34,7 @@ from partners.model import (
     Attempt,
     CaseId,
     DeliveryResult,
+    EventId,
     Message,
     MessageId,
     MessageState,
@@ -152,6 +153,11 @@ class SqliteStore:
         """Events not yet expanded into messages, oldest first; a bad row stands among them."""
         query = f"SELECT {sql.EVENT_COLUMNS} FROM events ORDER BY seq LIMIT ?"
         return self._all(rows.event_if_readable, query, limit)
+
+    def event(self, event_id: EventId) -> Event | Unreadable | None:
+        """One event if it is not yet expanded, or None."""
+        query = f"SELECT {sql.EVENT_COLUMNS} FROM events WHERE id = ?"
+        return self._one(rows.event_if_readable, query, event_id)
 
     def partner(self, partner_id: PartnerId) -> Partner | None:
         """One partner, or None."""
