@@ -55,10 +55,10 @@ from waitress.server import create_server
 from app.adapters.sqlite.store import SqliteStore
 from app.ports import SpendToken
 class Hash(Schema):
-    type, value, variant = fields.String(), fields.String(), fields.String()
-    quality = fields.Integer()
+    value, quality = fields.String(), fields.Integer()
 class Item(Schema):
-    kind, hashes = fields.String(), fields.List(fields.Nested(Hash))
+    kind = fields.String()
+    hashes = fields.Dict(fields.String(), fields.Dict(fields.String(), fields.Nested(Hash)))
 class Age(Schema):
     profile, band = fields.String(), fields.String()
 class Report(Schema):
@@ -125,20 +125,18 @@ def hash_value() -> str:
 
 def report(hashes: int, pool: list[str]) -> bytes:
     """A report of one photo with that many hashes, as a device sends it."""
-    entries = [
-        {
-            "type": "pdq",
-            "value": pool[secrets.randbelow(len(pool))],
+    copies = {
+        VARIANTS[n] if n < len(VARIANTS) else f"crop-{n}": {
             "quality": 100,
-            "variant": VARIANTS[n] if n < len(VARIANTS) else f"crop-{n}",
+            "value": pool[secrets.randbelow(len(pool))],
         }
         for n in range(hashes)
-    ]
+    }
     return json.dumps(
         {
             "case_key": secrets.token_hex(32),
             "age": {"profile": "declared-v1", "band": "13_15"},
-            "items": [{"kind": "photo", "hashes": entries}],
+            "items": [{"kind": "photo", "hashes": {"pdq": copies}}],
         },
         separators=(",", ":"),
     ).encode()

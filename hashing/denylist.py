@@ -16,7 +16,10 @@ SHIPPED: Final = Path(__file__).with_name("denylist.txt")
 
 @dataclass(frozen=True, slots=True)
 class Denylist:
-    """Holds PDQ hashes of either profile that match a listed one, and the listed digests."""
+    """Holds PDQ hashes of either profile that match a listed one, and the listed digests.
+
+    A video is not listed as a whole: `judge` asks for each of its frames.
+    """
 
     pictures: tuple[int, ...] = ()
     files: frozenset[AnyHash] = frozenset()

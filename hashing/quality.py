@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
-from typing import Final
+from typing import Final, TypeAlias
 
 from hashing.denylist import Denylist
 from hashing.orientation import TRANSPOSED, Orientation, expected, transposed
-from hashing.values import AnyHash, HashEntry, HashType, Md5, Pdq, Sha256
+from hashing.values import HashEntry, HashType, Md5, Pdq, Sha256, Vpdq
+
+Single: TypeAlias = Pdq | Md5 | Sha256
 
 
 class Quality(StrEnum):
@@ -51,15 +53,25 @@ _TRANSPOSITION_BITS: Final = 64
 
 
 def judge(entry: HashEntry, denylist: Denylist) -> Quality:
-    """The first that applies of degenerate, low quality and denylisted, else accepted."""
-    if _is_degenerate(entry.value):
+    """The first that applies of degenerate, low quality and denylisted, else accepted.
+
+    Of a video, what the first frame gets that is not accepted.
+    """
+    if isinstance(entry.value, Vpdq):
+        frames = (_judge(frame.hash, frame.quality, denylist) for frame in entry.value.frames)
+        return next((q for q in frames if q is not Quality.ACCEPTED), Quality.ACCEPTED)
+    return _judge(entry.value, entry.quality, denylist)
+
+
+def _judge(value: Single, quality: int | None, denylist: Denylist) -> Quality:
+    if _is_degenerate(value):
         return Quality.DEGENERATE
-    if entry.quality is not None and entry.quality < MIN_QUALITY:
+    if quality is not None and quality < MIN_QUALITY:
         return Quality.LOW_QUALITY
-    return Quality.DENYLISTED if denylist.holds(entry.value) else Quality.ACCEPTED
+    return Quality.DENYLISTED if denylist.holds(value) else Quality.ACCEPTED
 
 
-def _is_degenerate(value: AnyHash) -> bool:
+def _is_degenerate(value: Single) -> bool:
     if isinstance(value, Pdq):
         uneven = _uneven(value) > _DEGENERATE_BITS
         return uneven or len(set(value.raw)) <= _DEGENERATE_BYTES
@@ -72,6 +84,8 @@ def _uneven(value: Pdq) -> int:
 
 def suspicious(entry: HashEntry) -> bool:
     """Whether a PDQ hash has more bits set or clear than photos have. A flag, never a refusal."""
+    if isinstance(entry.value, Vpdq):
+        return any(_uneven(frame.hash) > _SUSPICIOUS_BITS for frame in entry.value.frames)
     return isinstance(entry.value, Pdq) and _uneven(entry.value) > _SUSPICIOUS_BITS
 
 

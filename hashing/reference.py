@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from hashing.errors import ImageTooLarge, UnreadableFile, UnreadableImage
+from hashing.frames import can_read_frames, hash_frames
 from hashing.orientation import Orientation
 from hashing.values import ORIGINAL, HashEntry, HashType, Md5, Pdq, Pdq512, Sha256
 
@@ -52,7 +53,9 @@ class PhotoHashes:
 
 @dataclass(frozen=True, slots=True)
 class VideoHashes:
-    """The digests of a video file of `size` bytes: they find exact copies only."""
+    """The digests of a video file of `size` bytes, and its frames where `hashing.frames` can read
+    them: without those only exact copies are found.
+    """
 
     entries: tuple[HashEntry, ...]
     size: int
@@ -71,7 +74,7 @@ def hash_file(path: Path, progress: Progress | None = None) -> PhotoHashes | Vid
 
 
 def hash_video(path: Path, progress: Progress | None = None) -> VideoHashes:
-    """MD5 and SHA-256, read in pieces of 1 MiB. Raises UnreadableFile."""
+    """MD5 and SHA-256, read in pieces of 1 MiB, and vpdq where it can. Raises UnreadableFile."""
     md5, sha256 = hashlib.md5(usedforsecurity=False), hashlib.sha256()
     done = 0
     with _opened(path) as file:
@@ -82,7 +85,9 @@ def hash_video(path: Path, progress: Progress | None = None) -> VideoHashes:
             done += len(chunk)
             if progress:
                 progress(done, max(done, size))
-    return VideoHashes(_digests(md5.digest(), sha256.digest()), done)
+    frames = hash_frames(path) if can_read_frames() else None
+    vpdq = () if frames is None else (HashEntry(HashType.VPDQ, frames, None, ORIGINAL),)
+    return VideoHashes((*vpdq, *_digests(md5.digest(), sha256.digest())), done)
 
 
 def hash_photo(source: Path | bytes) -> PhotoHashes:

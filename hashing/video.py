@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import ClassVar, Final, Self
 
-from hashing.errors import InvalidHash
-from hashing.values import HashType, Pdq
+from hashing.errors import InvalidHash, InvalidPacking
+from hashing.kinds import HashType, Pdq
 
 _LIMIT: Final = 10**9  # frames, and seconds: what nine digits hold
+_MOST_PACKED: Final = 0xFFFF
+_FRAME_BYTES: Final = 42
 _LINE: Final = re.compile(
     r"(0|[1-9][0-9]{0,8}),(0|[1-9][0-9]?|100),([0-9a-f]{64}),(0|[1-9][0-9]{0,8})\.([0-9]{3})"
 ).fullmatch
@@ -73,5 +76,40 @@ class Vpdq:
             raise InvalidHash("vpdq ends with a newline")
         return cls(tuple(map(VpdqFrame.parse, text[:-1].split("\n"))))
 
+    @classmethod
+    def of_lines(cls, lines: Iterable[str]) -> Self:
+        """The text form's lines without their ends. Raises InvalidHash."""
+        return cls(tuple(map(VpdqFrame.parse, lines)))
+
     def __str__(self) -> str:
         return "".join(f"{frame}\n" for frame in self.frames)
+
+    # Packed beside other hashes: the number of frames (2 bytes, big-endian), then for each: number
+    # (4 bytes), milliseconds (5 bytes), quality, hash.
+
+    @property
+    def raw(self) -> bytes:
+        """As bytes; `read` gives it back. Raises InvalidPacking over 65,535 frames."""
+        if len(self.frames) > _MOST_PACKED:
+            raise InvalidPacking("too many frames to pack")
+        parts = [len(self.frames).to_bytes(2)]
+        for frame in self.frames:
+            parts += frame.number.to_bytes(4), frame.at_ms.to_bytes(5), bytes((frame.quality,))
+            parts.append(frame.hash.raw)
+        return b"".join(parts)
+
+    @classmethod
+    def length(cls, packed: bytes, at: int) -> int:
+        """How many bytes of `packed` the video takes that begins there."""
+        return 2 + _FRAME_BYTES * (packed[at] * 256 + packed[at + 1])
+
+    @classmethod
+    def read(cls, raw: bytes) -> Self:
+        """What `raw` gave. Raises InvalidHash."""
+        starts = range(2, len(raw), _FRAME_BYTES)
+        return cls(tuple(_frame(raw[at : at + _FRAME_BYTES]) for at in starts))
+
+
+def _frame(raw: bytes) -> VpdqFrame:
+    number, at_ms = int.from_bytes(raw[:4]), int.from_bytes(raw[4:9])
+    return VpdqFrame(number, raw[9], Pdq(raw[10:]), at_ms)

@@ -173,7 +173,7 @@ class Message:
     due_at: datetime | None = None
     attempts: int = 0
     claim: int = 0
-    deadline: timedelta | None = None  # starts when this message is first delivered
+    deadline: timedelta | None = None  # starts when the request itself is first delivered
 
 
 @dataclass(frozen=True, slots=True)

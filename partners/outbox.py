@@ -145,7 +145,6 @@ def _message(
     id_of: Callable[[str], str],
 ) -> Message:
     is_open = _is_active(partner) and endpoint.status not in _WAITING
-    requests = event.type is EventType.REMOVAL_REQUESTED
     return Message(
         id=MessageId("msg_" + id_of(f"{event.id}|{notice.id}|{endpoint.id}")),
         event_type=event.type,
@@ -155,7 +154,7 @@ def _message(
         notice_id=notice.id,
         created_at=now,
         due_at=now if is_open and endpoint.url is not None else None,
-        deadline=deadline_of(partner) if requests else None,
+        deadline=None if event.type is EventType.REMOVAL_WITHDRAWN else deadline_of(partner),
     )
 
 

@@ -51,6 +51,10 @@ class Service:
         """Take the case back."""
         return self.call("POST", "/v1/case/withdraw", {"case_key": case_key})
 
+    def withdraw_item(self, case_key: str, item: int) -> dict[str, Any]:
+        """Take one photo or video of the case back."""
+        return self.call("POST", "/v1/case/items/withdraw", {"case_key": case_key, "item": item})
+
     def send(
         self,
         path: str,

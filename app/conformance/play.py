@@ -33,6 +33,7 @@ from partners.signing import PrivateKey, SigningKey, generate, sign
 _OLD: Final = timedelta(minutes=10)
 _OVERSIZED: Final = 1_000_000
 _UNKNOWN_TYPE: Final = "removal.of_a_kind_yet_to_come"
+_OUTER: Final = ("item_id", "item_url", "deadline", "deadline_hours", "deadline_policy")
 _ANSWERED: Final = range(200, 300)
 
 
@@ -102,12 +103,12 @@ class Service:
     def item(self) -> dict[str, object]:
         """A made-up item, which the platform may read from now on."""
         name = f"itm_{secrets.token_hex(16)}"
-        deadline = (datetime.now(UTC) + timedelta(hours=48)).isoformat()
         bits = sum(1 << place for place in secrets.SystemRandom().sample(range(256), 128))
         made: dict[str, object] = {
             "item_id": name,
             "item_url": f"{self.url}/v1/partner/items/{name}",
-            "deadline": deadline,
+            "deadline": None,
+            "deadline_hours": 48,
             "deadline_policy": "uk-osa-48h",
             "media_kind": "photo",
             "hashes": [
@@ -140,7 +141,7 @@ class Service:
         """Compose, sign and post one message; `spoil` changes it after it was signed."""
         about = self.book.items[item] if item else self.item()
         name = f"msg_{secrets.token_hex(16)}"
-        data = {k: about[k] for k in ("item_id", "item_url", "deadline", "deadline_policy")}
+        data = {name: about[name] for name in _OUTER}
         if sealed is not None:
             data["sealed"] = sealed(about, name)
         body = _padded(event, data, pad_to)
@@ -405,9 +406,9 @@ def _in_time(service: Service) -> Verdict:
 
 
 def _altered(headers: dict[str, str], body: bytes) -> tuple[dict[str, str], bytes]:
-    """The deadline moves by a thousand years."""
-    place = body.index(b'"deadline":"') + len(b'"deadline":"')
-    return headers, body[:place] + b"3" + body[place + 1 :]
+    """Two days become four."""
+    place = body.index(b'"deadline_hours":48') + len(b'"deadline_hours":')
+    return headers, body[:place] + b"9" + body[place + 1 :]
 
 
 def _unsigned(_: dict[str, str], body: bytes) -> tuple[dict[str, str], bytes]:

@@ -15,7 +15,7 @@ from app.domain.errors import (
 )
 from hashing.denylist import Denylist
 from hashing.quality import Quality, hangs_together, judge, suspicious
-from hashing.values import HashEntry
+from hashing.values import HashEntry, HashType, count
 from partners.model import EndpointStatus, Partner, PartnerId, PartnerStatus
 
 Partners = Callable[[PartnerId], Partner | None]
@@ -56,9 +56,12 @@ class Intake:
             self._check_item(draft, partners, f"/items/{number}")
 
     def _check_item(self, draft: ItemDraft, partners: Partners, where: str) -> None:
-        if len(draft.entries) > self.max_hashes:
+        if count(draft.entries) > self.max_hashes:
             raise TooMuch("too many hashes for one photo or video", f"{where}/hashes")
-        self._check_hashes(draft.entries, where)
+        has_frames = any(entry.type is HashType.VPDQ for entry in draft.entries)
+        if has_frames and draft.kind is not MediaKind.VIDEO:
+            raise BadReport("only a video has frames", f"{where}/hashes/vpdq")
+        self._check_hashes(draft.entries, f"{where}/hashes")
         for place, platform in enumerate(draft.platforms):
             if not takes_part(partners(platform)):
                 raise UnknownPlatform(
@@ -71,12 +74,12 @@ class Intake:
 
     def _check_hashes(self, entries: Sequence[HashEntry], where: str) -> None:
         seen = set()
-        for place, entry in enumerate(entries):
+        for entry in entries:
             verdict = judge(entry, self.denylist)
             if verdict is not Quality.ACCEPTED:
-                raise UnusableHash(_WHY[verdict], f"{where}/hashes/{place}")
+                raise UnusableHash(_WHY[verdict], f"{where}/{entry.type}")
             if (entry.type, entry.variant) in seen:
-                raise BadReport("one variant named twice", f"{where}/hashes/{place}")
+                raise BadReport("one variant named twice", f"{where}/{entry.type}")
             seen.add((entry.type, entry.variant))
 
 

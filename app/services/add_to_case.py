@@ -14,7 +14,7 @@ from app.ports import Change, PutItem, Remember
 from app.services.answers import Answers, RequestKey
 from app.services.house import House, hashes_place
 from app.services.items import duplicate_tag, new_item, open_hashes
-from hashing.values import pack
+from hashing.values import count, pack
 from partners.events import EventType
 
 
@@ -28,8 +28,8 @@ class AddToCase:
     def __call__(self, case_key: bytes, drafts: Sequence[ItemDraft], request: RequestKey) -> bytes:
         """The JSON answer, the same for a repeat of the same request.
 
-        Raises CaseNotFound, CaseClosed, BadReport, KeyReused, or Contested if somebody else
-        holding the same key changed the case at the same moment.
+        Raises CaseNotFound, CaseClosed, BadReport, KeyReused, or Contested if the case was changed
+        again and again at the same moment.
         """
 
         def act(remember: Remember) -> None:
@@ -73,12 +73,14 @@ class AddToCase:
         item = held.get(draft.extends or 0)
         if item is None:
             raise BadReport("no such item in this case", f"{where}/extends")
+        if item.withdrawn_at is not None:
+            raise BadReport("this item was taken back", f"{where}/extends")
         if draft.platforms or draft.locations or draft.kind is not item.kind:
             raise BadReport("an item that is extended keeps its kind and places", where)
         entries = open_hashes(self.house, item)
         known = {(e.type, str(e.value)) for e in entries}
         entries += tuple(e for e in draft.entries if (e.type, str(e.value)) not in known)
-        if len(entries) > self.house.intake.max_hashes:
+        if count(entries) > self.house.intake.max_hashes:
             raise TooMuch("too many hashes for one photo or video", f"{where}/hashes")
         place = hashes_place(item.case_id, item.number)
         return replace(

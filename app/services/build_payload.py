@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Final
 
 from app.domain.age import AgeBasis
 from app.domain.case import Case, CaseState, Item
-from app.domain.deadlines import DeadlinePolicy, deadline_at
+from app.domain.deadlines import DeadlinePolicy
 from app.domain.outcome import is_decided
 from app.domain.report import looks_foreign
 from app.services.house import House
@@ -19,6 +20,8 @@ from partners.errors import UnknownPartner
 from partners.events import EventType
 from partners.model import CaseId, Message, Notice, NoticeId, Partner
 from partners.ports import Payload
+
+_HOUR: Final = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +65,8 @@ class BuildPayload:
         told = self.told(notice, _Reading())
         if told is None:
             raise UnknownPartner
-        return self.inner(
-            notice, partner, told, self.outer(notice, partner, self.house.clock.now())
-        )
+        allowed = self.policies[partner.deadline_policy].allowed
+        return self.inner(notice, partner, told, self.outer(notice, partner, allowed))
 
     def told(self, notice: Notice, reading: _Reading) -> _Told | None:
         """What there is to tell of the notice's item, if anything."""
@@ -74,7 +76,7 @@ class BuildPayload:
         return reading.told[name]
 
     def _told(self, case_id: CaseId, number: int, reading: _Reading) -> _Told | None:
-        """None once the case was withdrawn: then no partner is told any more."""
+        """None once the case or the item was withdrawn: then no partner is told any more."""
         if case_id not in reading.cases:
             reading.cases[case_id] = self._case(case_id)
         found = reading.cases[case_id]
@@ -82,7 +84,7 @@ class BuildPayload:
             return None
         case, items = found
         item = items.get(number)
-        if item is None or item.sealed_hashes is None:
+        if item is None or item.sealed_hashes is None or item.withdrawn_at is not None:
             return None
         return _Told(item, self._alike(case, item))
 
@@ -92,12 +94,19 @@ class BuildPayload:
             return None
         return case, {item.number: item for item in self.house.store.items(case_id)}
 
-    def outer(self, notice: Notice, partner: Partner, now: datetime) -> dict[str, object]:
-        """What any proxy on the way may read."""
-        due = self._deadline(notice, partner, now)
+    def outer(
+        self, notice: Notice, partner: Partner, allowed: timedelta | None
+    ) -> dict[str, object]:
+        """What any proxy on the way may read. The same on every retry while nothing has changed.
+
+        `allowed` is how long the partner has, from its first receipt on: the deadline itself is
+        there once that is known.
+        """
+        due = notice.deadline_at if notice.delivered_at is not None else None
         return {
             "item_id": notice.id,
             "deadline": due.isoformat() if due else None,
+            "deadline_hours": None if allowed is None else allowed // _HOUR,
             "deadline_policy": partner.deadline_policy,
             "item_url": f"{self.public_url}/v1/partner/items/{notice.id}",
         }
@@ -136,12 +145,6 @@ class BuildPayload:
             return 0
         return max(0, self.house.store.duplicates(item.duplicate_tag) - 1)
 
-    def _deadline(self, notice: Notice, partner: Partner, now: datetime) -> datetime | None:
-        """The stored deadline; before the first delivery, the one that would start now."""
-        if notice.delivered_at is not None:
-            return notice.deadline_at
-        return deadline_at(now, self.policies[partner.deadline_policy].allowed)
-
 
 @dataclass(frozen=True, slots=True)
 class BuildTogether:
@@ -166,7 +169,7 @@ class BuildTogether:
         told = self.each.told(notice, self.reading)
         if told is None:
             return None
-        outer = self.each.outer(notice, partner, now)
+        outer = self.each.outer(notice, partner, message.deadline)
         return Payload(outer, self.each.inner(notice, partner, told, outer))
 
 

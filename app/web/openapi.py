@@ -15,7 +15,7 @@ from flask_smorest import Api
 
 from app.settings import Settings
 from app.web.access import Access, access, rule_of
-from app.web.api.shapes import HASH_KINDS
+from app.web.api.shapes import VARIANT
 from app.web.context import NAME as CONTEXT
 from app.web.problems import KINDS, MEDIA_TYPE
 from partners.events import EventType
@@ -203,29 +203,22 @@ _PROBLEM = {
 
 
 def _schemas(known: dict[str, Any], settings: Settings) -> dict[str, Any]:
-    """The shapes with what a field cannot say alone: the operator's limits, and kinds of hashes."""
+    """The shapes with what a field cannot say alone: names of copies, and the operator's limits."""
     shapes = {name: shape for name, shape in known.items() if name not in _UNUSED}
-    for name in ("ItemShape", "AddedItemShape"):
-        shapes[name]["properties"]["hashes"]["maxItems"] = settings.max_hashes_per_item
+    hashes = shapes["HashesShape"]
+    most = settings.max_hashes_per_item
+    for name in ("pdq", "pdq-512"):
+        names = {"pattern": f"^{VARIANT}$"}
+        hashes["properties"][name] |= {
+            "propertyNames": names,
+            "minProperties": 1,
+            "maxProperties": most,
+        }
+    hashes["properties"]["vpdq"] |= {"minItems": 1, "maxItems": most, "uniqueItems": True}
+    hashes["minProperties"] = 1
     for name in ("ReportShape", "AddShape"):
         shapes[name]["properties"]["items"]["maxItems"] = settings.max_items_per_case
-    shapes["HashShape"] = {
-        "oneOf": [_narrowed(shapes["HashShape"], *kind) for kind in HASH_KINDS.items()]
-    }
     return {**shapes, "Problem": _PROBLEM}
-
-
-def _narrowed(
-    shape: dict[str, Any], title: str, kind: dict[str, dict[str, Any] | None]
-) -> dict[str, Any]:
-    """The shape as it is for one kind: closed, and with every field that the kind knows needed."""
-    fields = {
-        name: {**about, **(kind.get(name) or {})}
-        for name, about in shape["properties"].items()
-        if kind.get(name, {}) is not None
-    }
-    required = [name for name in kind if name in fields]
-    return {**shape, "title": title, "properties": fields, "required": required}
 
 
 _UNUSED = ("Error", "PaginationMetadata")  # flask-smorest's own
@@ -244,11 +237,12 @@ _WEBHOOK_ABOUT = {
 _ITEM_ID = {"item_id": {"type": "string"}}
 _ITEM = {
     "type": "object",
-    "required": ["item_id", "item_url", "deadline", "deadline_policy"],
+    "required": ["item_id", "item_url", "deadline", "deadline_hours", "deadline_policy"],
     "properties": {
         **_ITEM_ID,
         "item_url": {"type": "string", "format": "uri", "description": "GET it with your key."},
         "deadline": {"type": ["string", "null"], "format": "date-time"},
+        "deadline_hours": {"type": ["integer", "null"]},
         "deadline_policy": {"type": "string"},
         "sealed": {
             "type": "string",

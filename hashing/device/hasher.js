@@ -27,7 +27,7 @@ export class DeviceHasher {
   }
 
   /**
-   * What `hashFile` gives. Options: budget (hashes a photo), onProgress(share), signal
+   * What `hashFile` gives. Options: budget (hashes a file), onProgress(share), signal
    * (AbortSignal). Throws a Refusal, with code `stopped` after the signal or stop().
    */
   async hash(file, { budget, onProgress, signal } = {}) {
@@ -139,8 +139,8 @@ function startedWorker(url) {
   });
 }
 
-async function withSoughtFrames(result, file, { signal, onProgress }) {
+async function withSoughtFrames(result, file, { budget, signal, onProgress }) {
   const options = { signal, onProgress: framesProgress(onProgress) };
-  const kept = keptFrames((await soughtFrames(file, options)) ?? []);
+  const kept = keptFrames((await soughtFrames(file, options)) ?? [], budget);
   return kept.length > 0 ? { ...result, vpdq: vpdqText(kept) } : result;
 }

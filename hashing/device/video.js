@@ -12,6 +12,8 @@ import { readTrack } from "./mp4.js";
 import { WORTH_MATCHING, distance } from "./pdq.js";
 import { hashPicture } from "./photo.js";
 
+/** How many frames of a video are sent at most, unless the page says another number. */
+const MOST_FRAMES = 64;
 /** A frame this near to the last one kept says nothing new. */
 const SAME_SCENE_BITS = 4;
 const WRONG_BY_SECONDS = 0.3;
@@ -32,8 +34,11 @@ export const vpdqText = (frames) =>
 export const framesProgress = (onProgress) => (share) =>
   onProgress?.(DIGESTS_SHARE + share * (1 - DIGESTS_SHARE));
 
-/** Keeps frames worth matching that differ from the one kept before. */
-export function keptFrames(frames) {
+/**
+ * Keeps frames worth matching that differ from the one kept before; of more than `budget`, as many
+ * evenly over the whole length.
+ */
+export function keptFrames(frames, budget = MOST_FRAMES) {
   const kept = [];
   for (const frame of frames) {
     const last = kept.at(-1);
@@ -42,7 +47,8 @@ export function keptFrames(frames) {
       (distance(last.hex, frame.hex) > SAME_SCENE_BITS && frame.number > last.number);
     if (frame.quality >= WORTH_MATCHING && fresh) kept.push(frame);
   }
-  return kept;
+  if (kept.length <= budget) return kept;
+  return Array.from({ length: budget }, (_, at) => kept[Math.floor((at * kept.length) / budget)]);
 }
 
 async function hashedFrame(source, width, height, signal) {
@@ -279,11 +285,11 @@ async function durationOf(video) {
 }
 
 /**
- * { kind: "video", md5, sha256, vpdq }. `vpdq` is null where no frame could be read or kept: then
+ * { kind: "video", md5, sha256, vpdq }, at most `budget` frames. `vpdq` is null where no frame could be read or kept: then
  * only exact copies are found, and the page should say so. Throws the signal's reason, or what the
  * file says when it cannot be read.
  */
-export async function hashVideo(file, { signal, onProgress } = {}) {
+export async function hashVideo(file, { budget, signal, onProgress } = {}) {
   const digests = await digestsOf(file, {
     signal,
     onProgress: (share) => onProgress?.(share * DIGESTS_SHARE),
@@ -292,6 +298,6 @@ export async function hashVideo(file, { signal, onProgress } = {}) {
   const frames =
     (await decodedFrames(file, options).catch(() => null)) ?? (await soughtFrames(file, options));
   signal?.throwIfAborted();
-  const kept = keptFrames(frames ?? []);
+  const kept = keptFrames(frames ?? [], budget);
   return { kind: "video", ...digests, vpdq: kept.length > 0 ? vpdqText(kept) : null };
 }

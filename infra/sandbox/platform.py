@@ -30,10 +30,11 @@ from joserfc import jwe, jwk, jws
 from joserfc.errors import JoseError
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from hashing.distance import distance
+from hashing.distance import MATCH_SHARE, distance, share_found
 from hashing.errors import HashError
-from hashing.reference import hash_photo
-from hashing.values import HashType, Pdq, parse_hash
+from hashing.frames import all_frames, can_read_frames
+from hashing.reference import hash_photo, hash_video
+from hashing.values import AnyHash, HashType, Pdq, Vpdq, parse_hash
 
 TOLERANCE = 300  # seconds that a webhook may be old or early
 WEBHOOK = "/webhooks/report-remove"
@@ -112,23 +113,23 @@ def unseal(sealed: str, own_keys: jwk.KeySet, enrolment: Enrolment, message_id: 
 
 
 class Gallery:
-    """The platform's pictures, each with its own PDQ hash."""
+    """The platform's photos, each with its own PDQ hash, and videos, with vPDQ and digests."""
 
     def __init__(self, folder: Path) -> None:
-        self._hashes: dict[str, Pdq] = {}
+        self._hashes: dict[str, list[AnyHash]] = {}
         self._taken_down: dict[str, str] = {}  # picture -> item
         for path in sorted(folder.glob("*.jpg")):
             entries = hash_photo(path).entries
-            value = next(e.value for e in entries if e.type is HashType.PDQ)
-            if isinstance(value, Pdq):
-                self._hashes[path.name] = value
+            self._hashes[path.name] = [next(e.value for e in entries if e.type is HashType.PDQ)]
+        for path in sorted(folder.glob("*.mp4")):
+            self._hashes[path.name] = _of_video(path)
 
     def take_down(self, item_id: str, hashes: list[Mapping[str, Any]], within: int) -> bool:
         """Hide every picture within that many bits of any of the hashes. True if there was one."""
-        wanted = [_pdq(entry) for entry in hashes]
+        wanted = [value for value in map(_value, hashes) if value is not None]
         found = False
         for name, own in self._hashes.items():
-            if any(value is not None and distance(own, value) <= within for value in wanted):
+            if any(_same(value, mine, within) for value in wanted for mine in own):
                 self._taken_down[name] = item_id
                 found = True
         return found
@@ -142,12 +143,27 @@ class Gallery:
         return [name for name in self._hashes if name not in self._taken_down]
 
 
-def _pdq(entry: Mapping[str, Any]) -> Pdq | None:
+def _of_video(path: Path) -> list[AnyHash]:
+    """Digests, and if PyPI's `av` is here every frame: a copy may begin a little later."""
+    digests = [e.value for e in hash_video(path).entries if e.type is not HashType.VPDQ]
+    frames = all_frames(path) if can_read_frames() else None
+    return digests if frames is None else [frames, *digests]
+
+
+def _value(entry: Mapping[str, Any]) -> AnyHash | None:
     try:
-        value = parse_hash(HashType(entry["type"]), entry["value"])
+        return parse_hash(HashType(entry["type"]), entry["value"])
     except (HashError, ValueError, KeyError):
         return None
-    return value if isinstance(value, Pdq) else None
+
+
+def _same(wanted: AnyHash, own: AnyHash, within: int) -> bool:
+    """PDQ by distance, a video by the share of its frames that are near, digests exactly."""
+    if isinstance(wanted, Pdq) and isinstance(own, Pdq):
+        return distance(own, wanted) <= within
+    if isinstance(wanted, Vpdq) and isinstance(own, Vpdq):
+        return share_found(wanted, own, within) >= MATCH_SHARE
+    return wanted == own
 
 
 @dataclass(slots=True)
@@ -161,6 +177,7 @@ class Platform:
     longest_body: int = 64_000  # bytes; a webhook has at most 20,000
     seen: set[str] = field(default_factory=set)  # webhook-ids
     items: dict[str, str] = field(default_factory=dict)  # item -> what we said
+    due: dict[str, float] = field(default_factory=dict)  # item -> unix time: decide by then
     inbox: queue.Queue[tuple[Mapping[str, Any], str, int]] = field(default_factory=queue.Queue)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -192,8 +209,15 @@ class Platform:
         with self.lock:
             if message_id not in self.seen:
                 self.seen.add(message_id)
+                self._start_clock(message)
                 self.inbox.put((message, message_id, TRIES))
         return None
+
+    def _start_clock(self, message: Mapping[str, Any]) -> None:
+        """The hours run from our own first receipt of the request: the service counts so too."""
+        hours = message["data"].get("deadline_hours")
+        if message["type"] == "removal.requested" and hours is not None:
+            self.due.setdefault(message["data"]["item_id"], time.time() + 3600 * hours)
 
     def work(self) -> None:
         """Act on what was received, for ever. We said 2xx, so trying again is up to us."""
@@ -270,7 +294,10 @@ def create_app(platform: Platform) -> Flask:
     @app.get("/")
     def state() -> Response:
         return jsonify(
-            platform=platform.name, listed=platform.gallery.listed(), items=platform.items
+            platform=platform.name,
+            listed=platform.gallery.listed(),
+            items=platform.items,
+            due=platform.due,
         )
 
     return app

@@ -11,10 +11,12 @@ import numpy as np
 import pdqhash
 import pytest
 
+from hashing.frames import hash_frames
 from hashing.video import Vpdq
 from tests.js import numpy_pdq
 from tests.js.device_engines import DevicePage, chromium_page, run_node
 from tests.vectors.make_clip import CLIP, FRAMES
+from tests.vectors.make_vpdq import RECORDED
 
 MATRIX = struct.pack(">9i", 65536, 0, 0, 0, 65536, 0, 0, 0, 0x40000000)
 QUARTER = struct.pack(">9i", 0, 65536, 0, -65536, 0, 0, 0, 0, 0x40000000)
@@ -75,6 +77,27 @@ def test_frames_by_webcodecs_are_the_reference_s(
     for frame in vpdq.frames:
         assert apart(str(frame.hash), frames[frame.number]["hex"]) <= 16
         assert abs(frame.quality - frames[frame.number]["quality"]) <= 4
+
+
+@pytest.mark.browser
+def test_its_text_is_what_pypi_s_vpdq_writes_but_for_the_decoder(page: DevicePage) -> None:
+    ours = page.evaluate(HASH, "clip.mp4")["vpdq"].splitlines()
+    theirs = RECORDED.read_text().splitlines()
+    assert len(ours) == len(theirs)
+    for line, other in zip(ours, theirs, strict=True):
+        number, quality, value, seconds = line.split(",")
+        assert (number, seconds) == (other.split(",")[0], other.split(",")[3])
+        assert abs(int(quality) - int(other.split(",")[1])) <= 4
+        assert apart(value, other.split(",")[2]) <= 16
+
+
+@pytest.mark.browser
+def test_a_turned_video_is_hashed_alike_by_ffmpeg(page: DevicePage, folder: Path) -> None:
+    found = hash_frames(folder / "turned.mp4")
+    assert found is not None
+    device = Vpdq.parse(page.evaluate(HASH, "turned.mp4")["vpdq"])
+    pairs = zip(found.frames, device.frames, strict=True)
+    assert max(apart(str(one.hash), str(other.hash)) for one, other in pairs) <= 31
 
 
 @pytest.mark.browser
@@ -160,6 +183,8 @@ def test_frames_are_chosen_merged_and_written_as_vpdq_does() -> None:
     assert [place["number"] for place in report["thirty"]] == [0, 30, 60]
     assert [place["number"] for place in report["slow"]] == [0, 1, 2]
     assert [frame["number"] for frame in report["kept"]] == [0, 30, 90, 120]
+    assert [frame["number"] // 30 for frame in report["thinned"]] == list(range(0, 200, 25))
+    assert report["most"] == 64
     assert report["text"] == f"0,100,{'0' * 64},0.000\n30,77,{'f' * 64},1.001\n"
     assert str(Vpdq.parse(report["text"])) == report["text"]
 

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hashing.distance import MATCH_DISTANCE, distance, is_match
+from hashing.distance import MATCH_DISTANCE, distance, is_match, share_found
 from hashing.values import Pdq, Pdq512
+from hashing.video import Vpdq, VpdqFrame
 
 RAW = st.binary(min_size=32, max_size=32)
 
@@ -32,3 +33,18 @@ def test_flipping_bits_goes_as_far_as_the_bits_flipped(raw: bytes, flips: set[in
 def test_a_match_is_31_bits_or_fewer(bits: int, same: bool) -> None:
     assert MATCH_DISTANCE == 31
     assert is_match(Pdq(bytes(32)), Pdq(((1 << bits) - 1).to_bytes(32))) is same
+
+
+def video(*values: int) -> Vpdq:
+    frames = (VpdqFrame(n, 90, Pdq(v.to_bytes(32)), n * 1000) for n, v in enumerate(values))
+    return Vpdq(tuple(frames))
+
+
+def test_the_share_of_frames_found_is_of_the_wanted_video() -> None:
+    far, farther = (1 << 100) - 1, ((1 << 100) - 1) << 128
+    assert share_found(video(far, farther), video(farther, 0, far)) == 1.0
+    assert share_found(video(far, farther, 0), video(far)) == pytest.approx(1 / 3)
+    assert share_found(video(far), video(farther)) == 0.0
+    assert share_found(video(0), video((1 << 31) - 1)) == 1.0
+    assert share_found(video(0), video((1 << 32) - 1)) == 0.0
+    assert share_found(video(0), video((1 << 32) - 1), within=32) == 1.0

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hashing.errors import HashError, InvalidEntry, InvalidHash, InvalidPacking
 from hashing.values import (
     ITEM_TYPES,
+    AnyHash,
     HashEntry,
     HashType,
     HashValue,
@@ -20,43 +21,62 @@ from hashing.values import (
     Pdq,
     Pdq512,
     Sha256,
+    Vpdq,
+    count,
     pack,
     parse_hash,
     primary,
     unpack,
 )
+from hashing.video import VpdqFrame
 
 KINDS = sorted(ITEM_TYPES.items())
+SINGLES: list[type[HashValue]] = [Pdq, Pdq512, Md5, Sha256]
 VARIANTS = st.from_regex(r"[a-z0-9][a-z0-9.+-]{0,39}", fullmatch=True)
 
 
 @st.composite
-def values(draw: st.DrawFn) -> HashValue:
-    kind = draw(st.sampled_from([kind for _, kind in KINDS]))
+def singles(draw: st.DrawFn) -> HashValue:
+    kind = draw(st.sampled_from(SINGLES))
     return kind(draw(st.binary(min_size=kind.size, max_size=kind.size)))
+
+
+@st.composite
+def videos(draw: st.DrawFn) -> Vpdq:
+    raws = draw(st.lists(st.binary(min_size=32, max_size=32), min_size=1, max_size=5))
+    qualities = [draw(st.integers(0, 100)) for _ in raws]
+    frames = (
+        VpdqFrame(30 * n, quality, Pdq(raw), 1001 * n)
+        for n, (raw, quality) in enumerate(zip(raws, qualities, strict=True))
+    )
+    return Vpdq(tuple(frames))
+
+
+def values() -> st.SearchStrategy[HashValue | Vpdq]:
+    return singles() | videos()
 
 
 @st.composite
 def entries(draw: st.DrawFn) -> HashEntry:
     value = draw(values())
-    assert isinstance(value, Pdq | Md5 | Sha256)
+    assert isinstance(value, Pdq | Md5 | Sha256 | Vpdq)
     quality = draw(st.integers(0, 100)) if isinstance(value, Pdq) else None
     return HashEntry(value.type, value, quality, draw(VARIANTS))
 
 
 @given(values())
-def test_what_is_printed_parses_to_the_same(value: HashValue) -> None:
+def test_what_is_printed_parses_to_the_same(value: AnyHash) -> None:
     assert parse_hash(value.type, str(value)) == value
     assert str(type(value).parse(str(value))) == str(value)
 
 
-@given(st.sampled_from(KINDS), st.text(max_size=70))
-@example(KINDS[0], "")
-def test_any_text_is_refused_or_printed_back(kind: tuple[HashType, type[Pdq]], text: str) -> None:
+@given(st.sampled_from(SINGLES), st.text(max_size=70))
+@example(Pdq, "")
+def test_any_text_is_refused_or_printed_back(kind: type[HashValue], text: str) -> None:
     try:
-        assert str(parse_hash(kind[0], text)) == text
+        assert str(parse_hash(kind.type, text)) == text
     except InvalidHash:
-        canonical = set(text) <= set("0123456789abcdef") and len(text) == 2 * kind[1].size
+        canonical = set(text) <= set("0123456789abcdef") and len(text) == 2 * kind.size
         assert not canonical
 
 
@@ -95,9 +115,16 @@ def test_a_refusal_names_the_reason_and_never_the_value(
     assert "0123" not in str(caught.value)
 
 
-def test_a_type_that_items_do_not_carry_is_refused() -> None:
+def test_every_type_may_be_of_an_item_and_a_video_is_no_single_hash() -> None:
+    assert set(ITEM_TYPES) == set(HashType)
     with pytest.raises(InvalidHash, match="vpdq"):
         parse_hash(HashType.VPDQ, HEX)
+
+
+@given(st.lists(entries(), max_size=4), videos())
+def test_every_frame_of_a_video_counts_as_one_hash(some: list[HashEntry], video: Vpdq) -> None:
+    more = HashEntry(HashType.VPDQ, video, None, "original")
+    assert count([*some, more]) == count(some) + len(video.frames)
 
 
 @pytest.mark.parametrize("kind", [Pdq, Pdq512, Md5, Sha256])
@@ -162,7 +189,8 @@ def test_a_variant_name_within_the_pattern_is_taken(variant: str) -> None:
 
 
 def entry(hash_type: HashType, variant: str = "original") -> HashEntry:
-    value = parse_hash(hash_type, HEX[: 2 * ITEM_TYPES[hash_type].size])
+    digits = 32 if hash_type is HashType.MD5 else 64
+    value = parse_hash(hash_type, HEX[:digits])
     return HashEntry(hash_type, value, 90 if isinstance(value, Pdq) else None, variant)
 
 
@@ -234,6 +262,10 @@ def test_the_packed_form_does_not_change() -> None:
     fixed = pack([entry(HashType.MD5, "file"), entry(HashType.PDQ)])
     head = "010002" + "03ff04" + b"file".hex() + HEX[:32]
     assert fixed.hex() == head + "015a08" + b"original".hex() + HEX
+    frame = VpdqFrame(30, 90, Pdq.parse(HEX), 1001)
+    film = HashEntry(HashType.VPDQ, Vpdq((frame,)), None, "original")
+    packed = "05ff08" + b"original".hex() + "0001" + "0000001e" + "00000003e9" + "5a" + HEX
+    assert pack([film]).hex() == "010001" + packed
 
 
 def test_more_entries_than_the_count_can_say_are_refused() -> None:

@@ -98,5 +98,5 @@ def a_pdq() -> str:
 
 def a_photo(value: str | None = None, **more: Any) -> dict[str, Any]:
     """A photo as a device sends it."""
-    entry = {"type": "pdq", "value": value or a_pdq(), "quality": 90, "variant": "original"}
-    return {"kind": "photo", "hashes": [entry], **more}
+    copies = {"original": {"quality": 90, "value": value or a_pdq()}}
+    return {"kind": "photo", "hashes": {"pdq": copies}, **more}

@@ -11,6 +11,7 @@ from typing import Any
 from PIL import Image
 
 from app.client.age import headers as age_headers
+from app.client.items import hashes_body
 from app.client.service import Service
 from hashing.reference import hash_file
 from tests.journeys.processes import ROOT, House, Processes, Running
@@ -46,10 +47,13 @@ def start_issuer(processes: Processes) -> tuple[Running, Path]:
 def start_platform(
     processes: Processes, name: str, pictures: Mapping[str, Path], *, sealed: bool
 ) -> Platform:
-    """A platform that holds copies of those pictures, resized and recompressed."""
+    """A platform that holds copies of those pictures, resized and recompressed; videos as given."""
     folder = processes.folder / f"{name}-pictures"
     folder.mkdir()
     for file, source in pictures.items():
+        if source.suffix == ".mp4":
+            (folder / file).write_bytes(source.read_bytes())
+            continue
         with Image.open(source) as picture:
             small = picture.convert("RGB").resize((picture.width * 3 // 4, picture.height * 3 // 4))
             small.save(folder / file, quality=70)
@@ -80,13 +84,9 @@ def enrol(house: House, platform: Platform, **more: Any) -> None:
     house.acting(lambda services: services.manage_endpoints.verify(platform.partner_id))
 
 
-def hashed(photo: Path) -> list[dict[str, Any]]:
+def hashed(photo: Path) -> dict[str, Any]:
     """The hashes of a photo as a device sends them."""
-    return [
-        {"type": str(e.type), "value": str(e.value), "variant": e.variant}
-        | ({} if e.quality is None else {"quality": e.quality})
-        for e in hash_file(photo).entries
-    ]
+    return hashes_body(hash_file(photo).entries)
 
 
 def proof(issuer: Running, service: Service, body: bytes) -> dict[str, str]:

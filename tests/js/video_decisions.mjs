@@ -14,8 +14,11 @@ const kept = keptFrames([
   frame(120, ones, 50),
   frame(120, zero),
 ]);
+const long = Array.from({ length: 200 }, (_, at) => frame(at * 30, at % 2 ? ones : zero));
 console.log(
   JSON.stringify({
+    thinned: keptFrames(long, 8),
+    most: keptFrames(long).length,
     thirty: frameASecond(samples(30, 70)),
     slow: frameASecond(samples(0.5, 3)),
     kept,

@@ -21,6 +21,7 @@ from app.domain.outcome import WORDS, outcome_of
 from app.web.application import create_app
 from app.web.problems import KINDS
 from hashing.values import HashType
+from hashing.video import Vpdq
 from partners.composing import Composer
 from partners.events import EventType
 from partners.feedback import FEEDBACK_FOLLOWS
@@ -146,6 +147,17 @@ def test_its_code_matches_up_to_the_recommended_distance() -> None:
         for kind in ("pdq", "pdq-512"):
             assert CODE["matches"]([{"type": kind, "value": near}], own, 31) is found
     assert not CODE["matches"]([{"type": "sha256", "value": own}], own, 31)
+
+
+def test_its_code_matches_a_video_by_four_frames_of_five() -> None:
+    near, far = "0" * 64, "f" * 64
+    for found, same in ((4, True), (3, False)):
+        values = [near] * found + [far] * (5 - found)
+        vpdq = "".join(f"{30 * n},90,{value},{n}.000\n" for n, value in enumerate(values))
+        assert str(Vpdq.parse(vpdq)) == vpdq
+        own = [f"{(1 << 31) - 1:064x}", "0f" * 32]
+        assert CODE["video_matches"](vpdq, own, 31) is same
+        assert not CODE["video_matches"](vpdq, own, 30)
 
 
 # ---- the fields ----------------------------------------------------------------------------------
@@ -285,7 +297,7 @@ def test_the_choices_that_are_named_are_the_choices() -> None:
     rows = {words(row[0])[0]: words(row[2]) for row in table(section(PAGE, "The item"))}
     assert rows["age_basis"] == [str(basis) for basis in AgeBasis]
     hash_rows = table(section(PAGE, "The item").split("Each of `hashes`")[1])
-    assert words(hash_rows[0][2]) == [str(t) for t in HashType if t is not HashType.VPDQ]
+    assert words(hash_rows[0][2]) == [str(t) for t in HashType]
 
 
 def test_the_words_and_what_the_young_person_reads(world: World) -> None:

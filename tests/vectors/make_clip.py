@@ -1,8 +1,7 @@
 """Writes clip.mp4 and clip.json: `python -m tests.vectors.make_clip`, with PyPI's `av` at hand.
 
 Three photographs for two seconds each, slowly moving, in H.264 with B-frames and a key frame every
-40. clip.json holds what FFmpeg (through `av`) and `pdqhash` make of every frame. `av` is needed for
-nothing else, so no lock names it.
+40. clip.json holds what FFmpeg (through `av`) and `pdqhash` make of every frame.
 """
 
 import importlib

@@ -11,7 +11,13 @@ from app.services.answers import RequestKey
 from app.services.open_case import CaseView
 from app.web.access import Access, access
 from app.web.api.reports import INTAKE, received
-from app.web.api.shapes import AddShape, CaseKeyShape, CaseShape, ReceivedShape
+from app.web.api.shapes import (
+    AddShape,
+    CaseItemKeyShape,
+    CaseKeyShape,
+    CaseShape,
+    ReceivedShape,
+)
 from app.web.context import services
 from app.web.limits import limited
 from app.web.problems import refuses
@@ -46,6 +52,17 @@ def add_items(body: dict[str, Any]) -> Response:
     digest = hashlib.sha256(body_bytes()).digest()
     request = RequestKey(idempotency_key(), "/v1/case/items", digest)
     return received(services().add_to_case(body["case_key"], body["items"], request))
+
+
+@blueprint.route("/v1/case/items/withdraw", methods=["POST"])
+@access(Access.CASE_KEY)
+@limited("case")
+@refuses("report-invalid", "contested")
+@blueprint.body(CaseItemKeyShape())
+@blueprint.response(200, CaseShape)
+def withdraw_item(body: dict[str, Any]) -> CaseView:
+    """Withdraw one photo or video: every platform that was told of it is told to forget it"""
+    return services().withdraw_item(body["case_key"], body["item"])
 
 
 @blueprint.route("/v1/case/withdraw", methods=["POST"])

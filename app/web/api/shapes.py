@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from marshmallow import ValidationError, fields, post_load, validate
@@ -11,110 +11,120 @@ from app.domain.age import AgeBand, AgeBasis
 from app.domain.case import CaseState, MediaKind
 from app.domain.outcome import Outcome
 from app.domain.report import ItemDraft
+from app.web.problems import UNKNOWN
 from app.web.shapes import Hex, Shape, Strict, Whole, text
 from hashing.errors import HashError
 from hashing.quality import MIN_QUALITY
-from hashing.values import ITEM_TYPES, HashEntry, HashType, parse_hash
+from hashing.values import ORIGINAL, HashEntry, HashType, Vpdq, parse_hash
 from partners.model import PartnerId
 
 PLATFORM_ID = "ptn_[0-9A-Za-z]{1,40}"
 LONGEST_LIST = 512  # a bound on shape; the operator's own limits are checked after it
 LONGEST_LOCATION = 500
+VARIANT = "[a-z0-9][a-z0-9.+-]{0,39}"
+FRAME = r"(0|[1-9][0-9]{0,8}),([5-9][0-9]|100),[0-9a-f]{64},(0|[1-9][0-9]{0,8})\.[0-9]{3}"
 
-_TYPES = {str(kind): kind for kind in ITEM_TYPES}
-_NAMES = frozenset({"type", "value", "quality", "variant"})
 
+class PdqShape(Shape):
+    """PDQ of one copy of a photo."""
 
-class HashShape(Shape):
-    """One hash of a photo or video."""
-
-    type = fields.String(required=True, validate=validate.OneOf(sorted(_TYPES)))
-    value = text(
-        "(?:[0-9a-f]{32}|[0-9a-f]{64})",
-        required=True,
-        metadata={"description": "Lowercase hexadecimal: 32 digits for md5, 64 for the others."},
-    )
     quality = Whole(
-        validate=validate.Range(0, 100),
-        metadata={"description": "PDQ's own quality; for pdq and pdq-512, and required there."},
+        required=True,
+        validate=validate.Range(MIN_QUALITY, 100),
+        metadata={"description": "PDQ's own; what is below 50 finds nothing."},
     )
-    variant = text(
-        "[a-z0-9][a-z0-9.+-]{0,39}",
-        load_default="original",
-        metadata={"description": "Which transformed copy was hashed; the photo itself if absent."},
-    )
+    value = text("[0-9a-f]{64}", required=True)
 
 
-# What HashShape cannot say field by field: by kind of hash, what its fields are narrowed to. None
-# is a field that the kind does not have.
-HASH_KINDS: dict[str, dict[str, dict[str, Any] | None]] = {
-    "Perceptual hash of the picture": {
-        "type": {"enum": [str(HashType.PDQ), str(HashType.PDQ_512)]},
-        "value": {"pattern": "^[0-9a-f]{64}$"},
-        "quality": {"minimum": MIN_QUALITY},
-    },
-    "SHA-256 of the file": {
-        "type": {"enum": [str(HashType.SHA256)]},
-        "value": {"pattern": "^[0-9a-f]{64}$"},
-        "quality": None,
-    },
-    "MD5 of the file": {
-        "type": {"enum": [str(HashType.MD5)]},
-        "value": {"pattern": "^[0-9a-f]{32}$"},
-        "quality": None,
-    },
+class HashesShape(Shape):
+    """The hashes of one photo or video. At least one kind; frames for videos only."""
+
+    pdq = fields.Dict(
+        text(VARIANT),
+        fields.Nested(PdqShape),
+        metadata={"description": "By the name of the copy that was hashed; `original` is one."},
+    )
+    pdq_512 = fields.Dict(
+        text(VARIANT),
+        fields.Nested(PdqShape),
+        data_key="pdq-512",
+        metadata={"description": "The same of the picture first shrunk to 512×512."},
+    )
+    vpdq = fields.List(
+        text(FRAME),
+        metadata={"description": "A video's frames in order: number, quality, PDQ, seconds."},
+    )
+    sha256 = text("[0-9a-f]{64}", metadata={"description": "Of the file."})
+    md5 = text("[0-9a-f]{32}", metadata={"description": "Of the file."})
+
+
+def _copies(kind: HashType, raw: Any) -> list[HashEntry]:
+    if not isinstance(raw, dict) or not 1 <= len(raw) <= LONGEST_LIST:
+        raise ValidationError(f"From 1 to {LONGEST_LIST} hashes by name.")
+    return [_copy(kind, variant, one) for variant, one in raw.items()]
+
+
+def _copy(kind: HashType, variant: str, raw: Any) -> HashEntry:
+    if not isinstance(raw, dict) or raw.keys() != _COPY:
+        raise ValidationError("Each takes quality and value.")
+    return HashEntry(kind, parse_hash(kind, raw["value"]), _quality(raw["quality"]), variant)
+
+
+def _quality(raw: Any) -> int:
+    if raw.__class__ is int or (raw.__class__ is float and raw.is_integer()):
+        return int(raw)
+    raise ValidationError("The quality must be a whole number.")
+
+
+def _digest(kind: HashType, raw: Any) -> list[HashEntry]:
+    return [HashEntry(kind, parse_hash(kind, raw), None, ORIGINAL)]
+
+
+def _frames(kind: HashType, raw: Any) -> list[HashEntry]:
+    if not isinstance(raw, list) or len(raw) > LONGEST_LIST:
+        raise ValidationError(f"From 1 to {LONGEST_LIST} lines.")
+    if not all(isinstance(line, str) for line in raw):
+        raise ValidationError("Not a list of lines.")
+    return [HashEntry(kind, Vpdq.of_lines(raw), None, ORIGINAL)]
+
+
+_COPY = {"quality", "value"}
+_READERS: dict[str, tuple[HashType, Callable[[HashType, Any], list[HashEntry]]]] = {
+    "pdq": (HashType.PDQ, _copies),
+    "pdq-512": (HashType.PDQ_512, _copies),
+    "vpdq": (HashType.VPDQ, _frames),
+    "sha256": (HashType.SHA256, _digest),
+    "md5": (HashType.MD5, _digest),
 }
 
 
-class Hashes(fields.List[Any]):
-    """A list of HashShape, read straight into HashEntry: the longest part of a report."""
+class Hashes(fields.Nested):
+    """A HashesShape, read straight into HashEntry: the longest part of a report."""
 
     def __init__(self, **kwargs: Any) -> None:
-        size = validate.Length(1, LONGEST_LIST)
-        super().__init__(fields.Nested(HashShape), validate=size, **kwargs)
+        super().__init__(HashesShape, **kwargs)
 
-    def _deserialize(
-        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any
-    ) -> Any:
-        if not isinstance(value, list):
-            raise ValidationError("Not a list.")
-        if len(value) > LONGEST_LIST:
-            raise ValidationError(f"At most {LONGEST_LIST} hashes.")
-        entries, faults = [], {}
-        for place, raw in enumerate(value):
-            try:
-                entries.append(_entry(raw))
-            except (HashError, ValidationError) as fault:
-                faults[place] = [str(fault)] if isinstance(fault, HashError) else fault.messages
-        if faults:
-            raise ValidationError(faults)
-        return tuple(entries)
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> Any:
+        return _entries(value)
 
 
-def _entry(raw: Any) -> HashEntry:
+def _entries(raw: Any) -> tuple[HashEntry, ...]:
     if not isinstance(raw, dict):
         raise ValidationError("Not a JSON object.")
-    if not raw.keys() <= _NAMES:
-        raise ValidationError("Unknown field.")
-    type_name, variant = raw.get("type"), raw.get("variant", "original")
-    kind = _TYPES.get(type_name) if isinstance(type_name, str) else None
-    if kind is None:
-        raise ValidationError({"type": ["Must be one of the documented types."]})
-    if not isinstance(variant, str):
-        raise ValidationError({"variant": ["Not a valid string."]})
-    value = raw.get("value")
-    if not isinstance(value, str):
-        raise ValidationError({"value": ["Not a valid string."]})
-    return HashEntry(kind, parse_hash(kind, value), _quality(raw), variant)
-
-
-def _quality(raw: dict[str, Any]) -> int | None:
-    if "quality" not in raw:
-        return None
-    quality = raw["quality"]
-    if quality.__class__ is int or (quality.__class__ is float and quality.is_integer()):
-        return int(quality)
-    raise ValidationError({"quality": ["Must be a whole number."]})
+    if not raw:
+        raise ValidationError("At least one hash.")
+    if not raw.keys() <= _READERS.keys():
+        raise ValidationError(UNKNOWN)
+    entries: list[HashEntry] = []
+    for name, value in raw.items():
+        kind, read = _READERS[name]
+        try:
+            entries += read(kind, value)
+        except HashError as fault:
+            raise ValidationError({name: [str(fault)]}) from None
+        except ValidationError as fault:
+            raise ValidationError({name: fault.messages}) from None
+    return tuple(entries)
 
 
 class LocationShape(Shape):
@@ -190,13 +200,13 @@ def _plain_item(raw: Any) -> ItemDraft | None:
     """The item if it is one photo or video for every platform; None for anything else."""
     if not isinstance(raw, dict) or raw.keys() != _PLAIN:
         return None
-    kind, hashes = raw["kind"], raw["hashes"]
+    kind = raw["kind"]
     known = _KINDS.get(kind) if isinstance(kind, str) else None
-    if known is None or not isinstance(hashes, list) or not 1 <= len(hashes) <= LONGEST_LIST:
+    if known is None:
         return None
     try:
-        return ItemDraft(known, tuple([_entry(entry) for entry in hashes]))
-    except (HashError, ValidationError):
+        return ItemDraft(known, _entries(raw["hashes"]))
+    except ValidationError:
         return None
 
 
@@ -215,6 +225,16 @@ class CaseKeyShape(Shape):
     """The way back to a case: made on the device from the case code, which is never sent."""
 
     case_key = Hex(64, required=True)
+
+
+class CaseItemKeyShape(CaseKeyShape):
+    """One photo or video of a case."""
+
+    item = Whole(
+        required=True,
+        validate=validate.Range(1, 50),
+        metadata={"description": "Its number in the case."},
+    )
 
 
 class ReportShape(CaseKeyShape):
@@ -291,6 +311,9 @@ class CaseItemShape(Shape):
     number = fields.Integer(required=True)
     kind = fields.String(required=True)
     added_on = fields.Date(required=True)
+    withdrawn = fields.Boolean(
+        required=True, metadata={"description": "Taken back, by itself or with the case."}
+    )
     platforms = fields.List(fields.Nested(OutcomeShape), required=True)
 
 

@@ -62,6 +62,7 @@ class PartnerItemShape(Shape):
     other_reports = fields.Integer(required=True)
     preserve_evidence = fields.Boolean(required=True)
     deadline = fields.String(required=True, allow_none=True)
+    deadline_hours = fields.Integer(required=True, allow_none=True)
     deadline_policy = fields.String(required=True)
     jurisdiction = fields.String(required=True)
     where_seen = fields.String(required=True, allow_none=True)

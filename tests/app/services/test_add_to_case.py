@@ -59,7 +59,7 @@ def test_more_hashes_for_an_item_are_an_update_of_the_same_item(world: World) ->
         EventType.REMOVAL_UPDATED,
     )
     assert asked.notice_id == updated.notice_id
-    assert updated.deadline is None
+    assert updated.deadline == asked.deadline
 
 
 def test_the_chain_of_audit_entries_goes_on(world: World) -> None:

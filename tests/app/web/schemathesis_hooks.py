@@ -12,7 +12,6 @@ import hashlib
 import itertools
 import json
 import os
-from collections.abc import Iterator
 from typing import Any
 
 import requests
@@ -46,6 +45,8 @@ def before_call(ctx: Any, case: Any, kwargs: dict[str, Any]) -> None:
     if path in ("/v1/reports", "/v1/case/items") and isinstance(body, dict):
         case.headers = {**(case.headers or {}), "Idempotency-Key": _digits(32)}
         case.body = _report(body) if path == "/v1/reports" else _addition(body)
+    elif path == "/v1/case/items/withdraw":
+        case.body = {"case_key": _new_case(), "item": 1}
     elif path in ("/v1/case/open", "/v1/case/withdraw"):
         case.body = {"case_key": _new_case()}
     elif path.startswith("/v1/partner/items/"):
@@ -73,30 +74,36 @@ def _addition(body: dict[str, Any]) -> dict[str, Any]:
     for item in items[1:]:
         item.pop("extends", None)
     if "extends" in items[0]:
-        room = items[0]["hashes"][:100]  # the item holds one already
-        items[0] |= {"extends": 1, "kind": "photo", "platforms": [], "hashes": room}
+        items[0] = {**_item({**items[0], "kind": "photo"}), "extends": 1, "platforms": []}
     return {"case_key": _new_case(), "items": items}
 
 
 def _item(item: dict[str, Any]) -> dict[str, Any]:
     known = [FACTS["partner_id"]] if item.get("platforms") else []
-    return {**item, "hashes": list(_hashes(item["hashes"])), "platforms": known, "locations": []}
+    hashes = {kind: _meant(kind, of) for kind, of in item["hashes"].items()}
+    if item["kind"] == "photo":
+        hashes.pop("vpdq", None)
+    return {
+        **item,
+        "hashes": hashes or {"md5": _digits(32)},
+        "platforms": known,
+        "locations": [],
+    }
 
 
-def _hashes(entries: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    seen = set()
-    for place, entry in enumerate(entries):
-        length = 32 if entry["type"] == "md5" else 64
-        meant = {**entry, "value": _digits(length)}
-        if (entry["type"], entry.get("variant", "original")) in seen:
-            meant["variant"] = f"v{place}"
-        seen.add((meant["type"], meant.get("variant", "original")))
-        yield meant
+def _meant(kind: str, of: Any) -> Any:
+    """Hashes that carry information, fewer than an item may have, frames in their order."""
+    if kind in ("sha256", "md5"):
+        return _digits(len(of))
+    if kind == "vpdq":
+        qualities = [line.split(",")[1] for line in of[:30]]
+        return [f"{30 * n},{q},{_digits(64)},{n}.000" for n, q in enumerate(qualities)]
+    return {name: {**one, "value": _digits(64)} for name, one in itertools.islice(of.items(), 30)}
 
 
 def _new_case() -> str:
     key = _digits(64)
-    item = {"kind": "photo", "hashes": [{"type": "sha256", "value": _digits(64)}]}
+    item = {"kind": "photo", "hashes": {"sha256": _digits(64)}}
     body: dict[str, Any] = {
         "case_key": key,
         "age": {"profile": "declared-v1", "band": "13_15"},

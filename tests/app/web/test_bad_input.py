@@ -35,12 +35,14 @@ REPORTS, OPEN, ITEMS, WITHDRAW = (
     "/v1/case/items",
     "/v1/case/withdraw",
 )
-BODIES = (REPORTS, OPEN, ITEMS, WITHDRAW)
+WITHDRAW_ITEM = "/v1/case/items/withdraw"
+BODIES = (REPORTS, OPEN, ITEMS, WITHDRAW, WITHDRAW_ITEM)
 PDQ = "f8f8f0cee0f4a84f06370a22038f63f0b36e2ed596621e1d33e6b39c4e9c9b22"
 SHA = sha256(b"a file").hexdigest()
 MD5 = "0123456789abcdef0123456789abcdef"
 WORD = re.compile(r"[A-Za-z0-9_+=-]{12,}")
-DIGEST = {"type": "sha256", "value": SHA}
+DIGEST = {"sha256": SHA}
+FRAME = f"0,90,{PDQ},0.000"
 
 
 # ---- a service to be refused by ------------------------------------------------------------------
@@ -134,14 +136,22 @@ def report(**changes: Any) -> dict[str, Any]:
 
 
 def item(**changes: Any) -> dict[str, Any]:
-    entries = [{"type": "pdq", "value": PDQ, "quality": 100}, DIGEST]
-    return changed({"kind": "photo", "hashes": entries}, changes)
+    hashes = {"pdq": {"original": {"value": PDQ, "quality": 100}}, **DIGEST}
+    return changed({"kind": "photo", "hashes": hashes}, changes)
 
 
-def with_hash(**entry: Any) -> dict[str, Any]:
-    return report(
-        items=[item(hashes=[changed({"type": "pdq", "value": PDQ, "quality": 90}, entry)])]
-    )
+def with_hash(variant: Any = "original", **entry: Any) -> dict[str, Any]:
+    """A report of one PDQ hash, with that in it changed."""
+    copy = changed({"value": PDQ, "quality": 90}, entry)
+    return with_hashes(pdq={variant: copy})
+
+
+def with_hashes(kind: str = "photo", **hashes: Any) -> dict[str, Any]:
+    return report(items=[item(kind=kind, hashes=hashes)])
+
+
+def with_frames(*lines: Any) -> dict[str, Any]:
+    return with_hashes("video", vpdq=list(lines))
 
 
 # ---- how a refusal must look ---------------------------------------------------------------------
@@ -274,11 +284,16 @@ MISSHAPEN = {
     "unknown kind": report(items=[item(kind="hologram")]),
     "kind as a number": report(items=[item(kind=1)]),
     "no hashes": report(items=[item(hashes=ABSENT)]),
-    "zero hashes": report(items=[item(hashes=[])]),
+    "zero hashes": with_hashes(),
+    "zero copies": with_hashes(pdq={}),
     "hashes as text": report(items=[item(hashes=PDQ)]),
-    "hashes as an object": report(items=[item(hashes=DIGEST)]),
-    "a hash that is text": report(items=[item(hashes=[PDQ])]),
-    "513 hashes": report(items=[item(hashes=[DIGEST] * 513)]),
+    "hashes as a list": report(items=[item(hashes=[DIGEST])]),
+    "null hashes": report(items=[item(hashes=None)]),
+    "copies as a list": with_hashes(pdq=[{"quality": 90, "value": PDQ}]),
+    "a hash that is text": with_hashes(pdq={"original": PDQ}),
+    "a digest that is an object": with_hashes(sha256={"original": SHA}),
+    "a digest that is null": with_hashes(md5=None),
+    "513 hashes": with_hashes(pdq={f"v{n}": {"quality": 90, "value": PDQ} for n in range(513)}),
     "513 items": report(items=[item()] * 513),
     "platforms as text": report(items=[item(platforms="ptn_x")]),
     "platform as a number": report(items=[item(platforms=[7])]),
@@ -296,12 +311,19 @@ MISSHAPEN = {
     "hash as a number": with_hash(value=int(PDQ, 16)),
     "hash as null": with_hash(value=None),
     "no hash value": with_hash(value=ABSENT),
-    "md5 of the wrong length": with_hash(type="md5", value=SHA, quality=ABSENT),
-    "sha256 of the wrong length": with_hash(type="sha256", value=MD5, quality=ABSENT),
-    "unknown hash type": with_hash(type="phash"),
-    "hash type of a whole video": with_hash(type="vpdq"),
-    "hash type as a list": with_hash(type=["pdq"]),
-    "no hash type": with_hash(type=ABSENT),
+    "md5 of the wrong length": with_hashes(md5=SHA),
+    "sha256 of the wrong length": with_hashes(sha256=MD5),
+    "unknown hash type": with_hashes(phash=SHA),
+    "no frames": with_frames(),
+    "frames as text": with_hashes("video", vpdq=f"{FRAME}\n"),
+    "a frame that is a number": with_frames(1),
+    "a frame with its line end": with_frames(FRAME + "\n"),
+    "a frame without a time": with_frames(FRAME.rpartition(",")[0]),
+    "a frame twice": with_frames(FRAME, FRAME),
+    "frames in the wrong order": with_frames(f"30,90,{PDQ},1.000", FRAME),
+    "a frame's quality 101": with_frames(f"0,101,{PDQ},0.000"),
+    "a frame in capitals": with_frames(FRAME.upper()),
+    "513 frames": with_frames(*(f"{n},90,{PDQ},{n}.000" for n in range(513))),
     "no quality": with_hash(quality=ABSENT),
     "null quality": with_hash(quality=None),
     "quality 101": with_hash(quality=101),
@@ -311,11 +333,11 @@ MISSHAPEN = {
     "quality true": with_hash(quality=True),
     "quality beyond all numbers": json.dumps(with_hash(quality=17)).replace("17", "1e999").encode(),
     "quality of 400 digits": with_hash(quality=10**400),
-    "quality of a digest": with_hash(type="sha256", value=SHA, quality=90),
+    "quality of a digest": with_hashes(sha256={"quality": 90, "value": SHA}),
     "variant in capitals": with_hash(variant="FlipY"),
     "variant too long": with_hash(variant="a" * 41),
     "variant empty": with_hash(variant=""),
-    "variant as a number": with_hash(variant=1),
+    "variant that is null": with_hashes(pdq={"original": None}),
     "variant with a line end": with_hash(variant="flipy\n"),
     "variant in another script": with_hash(variant="\u0161ikmo"),
 }
@@ -326,7 +348,7 @@ def test_what_does_not_have_the_documented_shape_is_refused(refused: Any, name: 
     problem = refused(REPORTS, MISSHAPEN[name], 422, "body-invalid")
     assert 1 <= len(problem["errors"]) <= 20
     for error in problem["errors"]:
-        assert re.fullmatch(r"(/(?:[a-z_]+|\d+))*", error["pointer"]), error
+        assert re.fullmatch(r"(/(?:[a-z_]+|\d+|pdq-512|sha256|md5))*", error["pointer"]), error
 
 
 @pytest.mark.parametrize("path", [OPEN, WITHDRAW])
@@ -339,6 +361,18 @@ def test_a_case_key_has_one_form(refused: Any, path: str, key: Any) -> None:
 def test_an_item_to_extend_is_a_number_of_the_case(refused: Any, number: Any) -> None:
     body = {"case_key": "ab" * 32, "items": [item(extends=number)]}
     refused(ITEMS, body, 422, "body-invalid")
+
+
+@pytest.mark.parametrize("number", [ABSENT, 0, 51, -1, 1.5, "1", True, None, [1]])
+def test_an_item_to_take_back_is_a_number_of_the_case(refused: Any, number: Any) -> None:
+    refused(WITHDRAW_ITEM, changed({"case_key": "ab" * 32}, {"item": number}), 422, "body-invalid")
+
+
+def test_an_item_that_is_not_there_is_not_taken_back(house: House, refused: Any) -> None:
+    body = {"case_key": house.case(), "item": 2}
+    problem = refused(WITHDRAW_ITEM, body, 422, "report-invalid")
+    assert problem["errors"][0]["pointer"] == "/item"
+    refused(WITHDRAW_ITEM, {"case_key": "ef" * 32, "item": 1}, 404, "case-not-found")
 
 
 # ---- pictures, videos, forms ---------------------------------------------------------------------
@@ -451,36 +485,48 @@ UNUSABLE = {
     "nearly empty": with_hash(value="0" * 63 + "1"),
     "quality 49": with_hash(quality=49),
     "quality 0": with_hash(quality=0),
-    "zero md5": with_hash(type="md5", value="0" * 32, quality=ABSENT),
-    "zero sha256": with_hash(type="sha256", value="0" * 64, quality=ABSENT),
-    "md5 of nothing": with_hash(
-        type="md5", value="d41d8cd98f00b204e9800998ecf8427e", quality=ABSENT
-    ),
+    "zero md5": with_hashes(md5="0" * 32),
+    "zero sha256": with_hashes(sha256="0" * 64),
+    "md5 of nothing": with_hashes(md5="d41d8cd98f00b204e9800998ecf8427e"),
+    "one flat frame": with_frames(FRAME, f"30,90,{'00ff' * 16},1.000"),
+    "one poor frame": with_frames(FRAME, f"30,49,{PDQ},1.000"),
 }
 
 
 @pytest.mark.parametrize("name", UNUSABLE)
 def test_a_hash_that_finds_nothing_is_refused(refused: Any, name: str) -> None:
     problem = refused(REPORTS, UNUSABLE[name], 422, "hash-unusable")
-    assert problem["errors"][0]["pointer"] == "/items/0/hashes/0"
+    (kind,) = UNUSABLE[name]["items"][0]["hashes"]
+    assert problem["errors"][0]["pointer"] == f"/items/0/hashes/{kind}"
 
 
-def _many(count: int) -> list[dict[str, Any]]:
-    return [{"type": "sha256", "value": SHA, "variant": f"v{n}"} for n in range(count)]
+def test_only_a_video_has_frames(house: House, refused: Any) -> None:
+    problem = refused(REPORTS, with_hashes(vpdq=[FRAME]), 422, "report-invalid")
+    assert problem["errors"][0]["pointer"] == "/items/0/hashes/vpdq"
+    assert house.post(REPORTS, {**with_frames(FRAME), "case_key": "8d" * 32}).status_code == 201
+
+
+def _many(count: int) -> dict[str, Any]:
+    """That many hashes, a digest among them."""
+    copies = {f"v{n}": {"quality": 90, "value": PDQ} for n in range(count - 1)}
+    return {"pdq": copies, **DIGEST}
+
+
+def _long(count: int) -> dict[str, Any]:
+    """A video with that many hashes, a digest among them."""
+    lines = [f"{n},90,{PDQ},{n}.000" for n in range(count - 1)]
+    return item(kind="video", hashes={"vpdq": lines, **DIGEST})
 
 
 def test_the_documented_limits_hold_and_not_one_less(house: House, refused: Any) -> None:
     refused(REPORTS, report(items=[item(hashes=_many(129))]), 422, "too-much")
     refused(REPORTS, report(items=[item()] * 51), 422, "too-much")
-    most = report(case_key="6b" * 32, items=[item(hashes=_many(128))] + [item()] * 49)
+    refused(REPORTS, report(items=[_long(129)]), 422, "too-much")
+    most = report(case_key="6b" * 32, items=[item(hashes=_many(128))] * 25 + [_long(128)] * 25)
     assert house.post(REPORTS, most).status_code == 201
     refused(ITEMS, {"case_key": "6b" * 32, "items": [item()]}, 422, "too-much")
-    more = item(extends=1, hashes=[{"type": "md5", "value": MD5}])
+    more = item(extends=1, hashes={"md5": MD5})
     refused(ITEMS, {"case_key": "6b" * 32, "items": [more]}, 422, "too-much")
-
-
-def test_one_variant_is_named_once(refused: Any) -> None:
-    refused(REPORTS, report(items=[item(hashes=[DIGEST, DIGEST])]), 422, "report-invalid")
 
 
 def test_only_platforms_that_take_part_are_named(refused: Any) -> None:

@@ -110,8 +110,10 @@ def test_every_code_is_some_routes_or_nobody_can_meet_it(document: dict[str, Any
 
 def test_it_names_the_operators_own_limits(document: dict[str, Any]) -> None:
     shapes = document["components"]["schemas"]
-    assert shapes["ItemShape"]["properties"]["hashes"]["maxItems"] == 64
-    assert shapes["ItemShape"]["properties"]["hashes"]["minItems"] == 1
+    hashes = shapes["HashesShape"]["properties"]
+    assert {hashes[name]["maxProperties"] for name in ("pdq", "pdq-512")} == {64}
+    assert (hashes["vpdq"]["minItems"], hashes["vpdq"]["maxItems"]) == (1, 64)
+    assert shapes["HashesShape"]["minProperties"] == 1
     assert shapes["ReportShape"]["properties"]["items"]["maxItems"] == 20
     assert document["servers"] == [{"url": PUBLIC}]
 

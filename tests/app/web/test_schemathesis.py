@@ -85,11 +85,10 @@ def _get(url: str, key: str = "") -> dict[str, Any]:
 
 
 def _report(url: str) -> None:
-    entry = {"type": "sha256", "value": "0123456789abcdef" * 4}
     body = {
         "case_key": "ab" * 32,
         "age": {"profile": "declared-v1", "band": "13_15"},
-        "items": [{"kind": "photo", "hashes": [entry]}],
+        "items": [{"kind": "photo", "hashes": {"sha256": "0123456789abcdef" * 4}}],
     }
     headers = {"Content-Type": "application/json", "Idempotency-Key": "first-report-of-all"}
     with urlopen(Request(f"{url}/v1/reports", json.dumps(body).encode(), headers), timeout=10):
