@@ -29,6 +29,8 @@ class LogEvent(StrEnum):
     BREAKER_OPENED = "breaker.opened"
     BREAKER_CLOSED = "breaker.closed"
     DEADLINE_MISSED = "deadline.missed"
+    EVENT_STUCK = "event.stuck"
+    ERASURE_HELD = "erasure.held"
     STORE_UNAVAILABLE = "store.unavailable"
     ISSUERS_REFUSED = "issuers.refused"
     NUMBERS_STALE = "numbers.stale"
@@ -45,6 +47,8 @@ FIELDS: dict[LogEvent, frozenset[str]] = {
     LogEvent.BREAKER_OPENED: frozenset({"endpoint"}),
     LogEvent.BREAKER_CLOSED: frozenset({"endpoint"}),
     LogEvent.DEADLINE_MISSED: frozenset({"partner"}),
+    LogEvent.EVENT_STUCK: frozenset({"id", "error"}),
+    LogEvent.ERASURE_HELD: frozenset({"ahead_seconds"}),
     LogEvent.STORE_UNAVAILABLE: frozenset({"error"}),
     LogEvent.ISSUERS_REFUSED: frozenset({"problems"}),
     LogEvent.NUMBERS_STALE: frozenset({"entries"}),
@@ -94,6 +98,16 @@ class Metrics:
         self.expanded = Counter(
             "report_remove_events_expanded_total",
             "Outbox events turned into messages",
+            registry=self.registry,
+        )
+        self.stuck_events = Gauge(
+            "report_remove_events_stuck",
+            "Outbox events that cannot be turned into messages",
+            registry=self.registry,
+        )
+        self.erasure_held = Gauge(
+            "report_remove_erasure_held",
+            "1 while nothing is erased because the clock was put forward",
             registry=self.registry,
         )
         self.swept = Counter(

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from app.observability import Journal, LogEvent, Metrics
 from app.ports import News
 from app.services.catalogue import Services
+from app.services.watch_clock import WatchClock
 from partners.delivery import DeliveryEngine
+from partners.model import EventId
 
 IDLE = 2.0  # seconds: another process's events have no bell here, so look now and then
 FEW = 100  # events in one round: as many as it takes up
@@ -44,16 +46,19 @@ class Worker:
     metrics: Metrics
     journal: Journal
     stopping: threading.Event = field(default_factory=threading.Event)
+    held: threading.Event = field(default_factory=threading.Event)  # nothing is erased meanwhile
+    stuck: set[str] = field(default_factory=set)  # events that were told of
     threads: list[threading.Thread] = field(default_factory=list)
 
     def start(self) -> None:
         """Start all parts."""
         self.bell.engine = self.engine
+        clock = WatchClock(self.services.house.clock)
         parts: dict[str, Callable[[], None]] = {
             "relay": lambda: self._forever("relay", self._relay),
             "sender": lambda: self._forever("sender", lambda: self.engine.run(self.stopping)),
             "deadlines": lambda: self._forever("deadlines", self._deadlines),
-            "sweeper": lambda: self._forever("sweeper", self._sweep),
+            "sweeper": lambda: self._forever("sweeper", lambda: self._sweep(clock)),
             "measures": lambda: self._forever("measures", self._measure),
         }
         for name, part in parts.items():
@@ -66,6 +71,7 @@ class Worker:
         self.stopping.set()
         for news in News:
             self.bell.ring(news)
+        self.services.mark_late.ring()
         for thread in self.threads:
             thread.join(timeout)
         return not any(thread.is_alive() for thread in self.threads)
@@ -91,26 +97,47 @@ class Worker:
         self.bell.rung.clear()
         done = self.services.expand_events()
         self.metrics.expanded.inc(done)
+        self._tell_stuck(self.services.expand_events.stuck)
         if not done:
             self.bell.rung.wait(IDLE)
         elif done < FEW:
             # The first event after a pause goes at once; in a stream of them, many share a commit.
             self.stopping.wait(PACE)
 
+    def _tell_stuck(self, stuck: Mapping[EventId, str]) -> None:
+        """Each event that is stuck is told of once in a process; the gauge says how many are."""
+        self.metrics.stuck_events.set(len(stuck))
+        for event_id, error in stuck.items():
+            if event_id not in self.stuck:
+                self.journal.note(LogEvent.EVENT_STUCK, id=event_id, error=error)
+        self.stuck.clear()
+        self.stuck.update(stuck)
+
     def _deadlines(self) -> None:
         if not self.services.mark_late():
-            self.stopping.wait(DEADLINES_EVERY)
+            self.services.mark_late.rest(DEADLINES_EVERY)
 
     def _measure(self) -> None:
         self.services.measure_queue()
         self.stopping.wait(MEASURE_EVERY)
 
-    def _sweep(self) -> None:
-        swept = self.services.purge_expired()
-        self.metrics.swept.inc(swept)
+    def _sweep(self, clock: WatchClock) -> None:
+        swept = self._erase(clock)
         if swept:
             return
         # An endpoint may come back while a message for it is being set aside.
         if self.services.manage_endpoints.resume_waiting():
             self.engine.wake()
         self.stopping.wait(SWEEP_EVERY)
+
+    def _erase(self, clock: WatchClock) -> int:
+        """What is due, unless the clock was put forward: that cannot be undone (decision 0018)."""
+        held = not clock.may_erase()
+        if held and not self.held.is_set():
+            ahead = int(clock.ahead().total_seconds())
+            self.journal.note(LogEvent.ERASURE_HELD, ahead_seconds=ahead)
+        (self.held.set if held else self.held.clear)()
+        self.metrics.erasure_held.set(held)
+        swept = 0 if held else self.services.purge_expired()
+        self.metrics.swept.inc(swept)
+        return swept

@@ -10,7 +10,7 @@ import random
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -25,6 +25,7 @@ from partners.model import (
     EndpointId,
     EndpointStatus,
     Message,
+    MessageId,
     MessageState,
     Partner,
     PartnerId,
@@ -58,7 +59,8 @@ _NOT_COMPOSED: Final = "not-composed"
 class DeliverySettings:
     """How the engine paces itself.
 
-    `gather` is how many seconds the first answer waits for others, to be stored in one commit.
+    `gather` is how many seconds the first answer waits for others, to be stored in one commit; an
+    endpoint that has kept us waiting for longer than `prompt` is not among those others.
     A message that its endpoint has no room for waits here for up to `held_for`, under its lease;
     `lease` must outlast that and the sender's total timeout. After `idle` seconds the store is
     asked without a wake-up, because another process may have added messages.
@@ -67,6 +69,7 @@ class DeliverySettings:
     batch: int = 200
     lease: timedelta = timedelta(seconds=60)
     gather: float = 0.004
+    prompt: timedelta = timedelta(milliseconds=100)
     held_per_endpoint: int = 64
     held_in_all: int = 2_048
     held_for: timedelta = timedelta(seconds=1)
@@ -158,16 +161,33 @@ class DeliveryEngine:
     def step(self, timeout: float) -> Counts:
         """Post what is due, wait up to `timeout` seconds for answers, store what came of it."""
         self._save()
-        self._known.clear()
-        self._composer.read_anew()
-        self._post_written()
-        self._offer_held()
+        self._begin_step()
         claimed = self._claim()
         answers = self._offer_all(claimed)
         more_is_due = len(claimed) == self._settings.batch
         answers += self._sender.collect(0.0) if more_is_due else self._wait(timeout, answers)
         self._settle_all(answers)
         return _counted(len(claimed), self._save())
+
+    def deliver(self, message_ids: Sequence[MessageId], until: datetime) -> list[Message]:
+        """Deliver those of these that are due, and no others: a queue says which to look at.
+
+        Nothing is posted after `until`. What is on its way then is waited for, which ends by the
+        sender's own timeouts; what waits for room is given back, and what was not reached is due
+        still. Returns what was stored, as it stands now. What an earlier call could not store comes
+        first, so that it may be called again with what failed, or with nothing.
+        """
+        unclaimed = deque(dict.fromkeys(message_ids))
+        results = self._save()
+        while unclaimed or self._is_busy():
+            if self._clock.now() >= until:
+                unclaimed.clear()
+                self._give_back_held()
+            self._begin_step()
+            answers = self._offer_all(self._claim_of(unclaimed))
+            self._settle_all(answers + self._collect(self._seconds_to_answer(until, answers)))
+            results += self._save()
+        return list({result.message.id: result.message for result in results}.values())
 
     def run(self, stop: threading.Event) -> None:
         """Deliver until `stop` is set (and `wake` called), then give back what is in flight."""
@@ -181,11 +201,7 @@ class DeliveryEngine:
 
     def close(self) -> None:
         """Let what is in flight end within the grace, give back the rest, and close the sender."""
-        now = self._clock.now()
-        for lane in self._held.values():
-            for message in lane.messages:
-                self._give_back(message, now)
-        self._held.clear()
+        self._give_back_held()
         self._take_back_letters()
         until = time.monotonic() + self._settings.grace
         while self._under_way and (left := until - time.monotonic()) > 0:
@@ -193,6 +209,39 @@ class DeliveryEngine:
         self._sender.close()
         self._settle_all(self._sender.collect(0.0))
         self._save()
+
+    def _begin_step(self) -> None:
+        self._known.clear()
+        self._composer.read_anew()
+        self._post_written()
+        self._offer_held()
+
+    def _give_back_held(self) -> None:
+        now = self._clock.now()
+        for lane in self._held.values():
+            for message in lane.messages:
+                self._give_back(message, now)
+        self._held.clear()
+
+    def _is_busy(self) -> bool:
+        """Whether something was taken up and is not settled and stored."""
+        return bool(self._under_way or self._held or self._results)
+
+    def _claim_of(self, unclaimed: deque[MessageId]) -> list[Message]:
+        """Take up as many of these as there is room for."""
+        limit = max(0, min(self._settings.batch, self._room(), len(unclaimed)))
+        ids = [unclaimed.popleft() for _ in range(limit)]
+        return self._store.claim(ids, self._clock.now(), self._settings.lease) if ids else []
+
+    def _seconds_to_answer(self, until: datetime, answers: list[Answer]) -> float:
+        """How long to wait for answers: till something else is to be done."""
+        if self._results or answers:
+            return self._settings.gather
+        now = self._clock.now()
+        waits = [lane.again_at for lane in self._held.values()]
+        waits += [until] if now < until else []
+        waits.append(now + timedelta(seconds=self._settings.idle))
+        return max(0.0, (min(waits) - now).total_seconds()) if self._is_busy() else 0.0
 
     def _claim(self) -> list[Message]:
         now = self._clock.now()
@@ -347,20 +396,29 @@ class DeliveryEngine:
     def _wait(self, timeout: float, answers: list[Answer]) -> list[Answer]:
         """For answers; what is to be stored waits no longer than answers wait for each other."""
         hurry = self._results or answers
-        came = self._collect(min(timeout, self._settings.gather) if hurry else timeout)
+        most = min(timeout, self._settings.gather) if hurry else timeout
+        came = self._collect(min(most, self._patience()))
         self._look_again |= timeout > 0 and not (answers or came)
         return came
 
     def _collect(self, timeout: float) -> list[Answer]:
         """The first answer within `timeout`, and those that follow it closely."""
-        answers = self._sender.collect(min(timeout, self._patience()))
+        answers = self._sender.collect(timeout)
         until = time.monotonic() + self._settings.gather
-        while answers and len(answers) < min(self._settings.batch, len(self._under_way)):
+        enough = min(self._settings.batch, self._expected()) if answers else 0
+        while len(answers) < enough and not self._woken:
             left = until - time.monotonic()
-            if left <= 0 or self._woken:
+            if left <= 0:
                 break
             answers += self._sender.collect(left)
         return answers
+
+    def _expected(self) -> int:
+        """How many answers may follow each other closely: no endpoint that hangs makes us wait."""
+        begun_before = self._clock.now() - self._settings.prompt
+        all_of_them = self._under_way.values()
+        slow = {u.message.endpoint_id for u in all_of_them if u.started_at < begun_before}
+        return sum(under_way.message.endpoint_id not in slow for under_way in all_of_them)
 
     def _patience(self) -> float:
         """Seconds for which only an answer or a wake-up can give us something to do."""

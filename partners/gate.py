@@ -28,8 +28,12 @@ class BreakerState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class GateSettings:
-    """How patient the gate is. `patience` failures in a row open the breaker."""
+    """How patient the gate is. `patience` failures in a row open the breaker.
 
+    `senders` gates that know nothing of each other share what an endpoint grants.
+    """
+
+    senders: int = 1
     at_once: int = 16
     patience: int = 5
     first_pause: timedelta = timedelta(seconds=5)
@@ -74,6 +78,7 @@ class Gate:
         on_change: Callable[[EndpointId, BreakerState], None] | None = None,
     ) -> None:
         self._settings = settings or GateSettings()
+        self._at_once = max(1, self._settings.at_once // self._settings.senders)
         self._on_change = on_change
         self._lanes: dict[EndpointId, _Lane] = {}
 
@@ -88,6 +93,7 @@ class Gate:
             return _slot(lane, now + max(_SOON, spacing), spacing)
         if endpoint.rate_per_minute is not None:
             spacing = timedelta(minutes=1) / max(1, endpoint.rate_per_minute)
+            spacing *= self._settings.senders
             wait = self._take_token(lane, spacing, now)
             if wait:
                 return _slot(lane, now + wait, spacing)
@@ -105,7 +111,9 @@ class Gate:
         """Learn from how a post ended."""
         lane = self._lane(endpoint_id)
         lane.under_way = max(0, lane.under_way - 1)
-        lane.usual = (lane.usual * 7 + answer.duration) / 8
+        # Believed at once when it gets slow, forgotten slowly: what waits for it would be taken up
+        # in vain, and each time is two commits that the others wait for.
+        lane.usual = max(answer.duration, (lane.usual * 7 + answer.duration) / 8)
         lane.heard_at = now
         if throttles(answer):
             self._throttled(endpoint_id, lane, answer, now)
@@ -125,7 +133,7 @@ class Gate:
     def _lane(self, endpoint_id: EndpointId) -> _Lane:
         lane = self._lanes.get(endpoint_id)
         if lane is None:
-            lane = self._lanes[endpoint_id] = _Lane(limit=self._settings.at_once)
+            lane = self._lanes[endpoint_id] = _Lane(limit=self._at_once)
         return lane
 
     def _reopen(self, endpoint_id: EndpointId, lane: _Lane, now: datetime) -> None:
@@ -142,10 +150,10 @@ class Gate:
         lane.failures = 0
         if lane.state is BreakerState.OPEN:
             return  # what was sent before the breaker opened does not close it
-        if lane.state is BreakerState.CLOSED and lane.limit == self._settings.at_once:
+        if lane.state is BreakerState.CLOSED and lane.limit == self._at_once:
             return
-        lane.limit = min(self._settings.at_once, lane.limit * 2)
-        if lane.limit < self._settings.at_once:
+        lane.limit = min(self._at_once, lane.limit * 2)
+        if lane.limit < self._at_once:
             self._turn(endpoint_id, lane, BreakerState.RAMP)
             return
         lane.pause = timedelta(0)

@@ -10,20 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from app.cli.showing import FAILED, UNREACHABLE, UNUSABLE, give, json_option, stop
+from app.cli.asking import asking, service_at, url_option
+from app.cli.proving import Proof, proof_options
+from app.cli.showing import UNUSABLE, give, json_option, stop
 
 if TYPE_CHECKING:
     from app.client.service import Service
 
-DEFAULT_URL = "http://127.0.0.1:8080"
-
-url_option = click.option(
-    "--url",
-    envvar="REPORT_REMOVE_URL",
-    default=DEFAULT_URL,
-    show_default=True,
-    help="Address of the service.",
-)
 code_option = click.option(
     "--code-file",
     type=click.File("r"),
@@ -42,9 +35,10 @@ def hash_files(files: tuple[Path, ...], as_json: bool) -> None:
         return
     for path, item in found:
         click.echo(f"{path} ({item['kind']})")
-        for entry in item["hashes"]:
-            quality = f" quality {entry['quality']}" if "quality" in entry else ""
-            click.echo(f"  {entry['type']:8} {entry['variant']:14} {entry['value']}{quality}")
+        for line in hash_lines(item["hashes"]):
+            click.echo(f"  {line}")
+        if item["kind"] == "video" and "vpdq" not in item["hashes"]:
+            click.echo("  No frames were read (that needs PyPI's av): exact copies only are found.")
 
 
 @click.command()
@@ -57,35 +51,35 @@ def hash_files(files: tuple[Path, ...], as_json: bool) -> None:
     help="Age group of the young person.",
 )
 @click.option("--platform", "platforms", multiple=True, help="Platform id; all if not given.")
-@click.option("--issuer", help="Address of an age issuer (jwt-age-v1). Declared only without.")
+@proof_options
 @json_option
 def submit(
     files: tuple[Path, ...],
     url: str,
     band: str,
     platforms: tuple[str, ...],
-    issuer: str | None,
     as_json: bool,
+    **proof: Any,
 ) -> None:
     """Report photos or videos: hashes and an age proof are sent, nothing else.
 
-    Prints the case code, once. It is the only way back to the case.
+    Without a proof the age is only declared, and the platforms are told so. Prints the case code,
+    once: it is the only way back to the case.
     """
     from app.client.case_code import case_key, new_code
     from app.client.service import report_body
 
-    service = _service(url)
+    service, proving = service_at(url), Proof(**proof)
     items = [{**_item(path, as_json), "platforms": list(platforms)} for path in files]
 
     def send() -> tuple[str, dict[str, Any]]:
         challenge = service.challenge()
         code = new_code()
-        profile = "jwt-age-v1" if issuer else "declared-v1"
-        body = report_body(case_key(code, challenge["case_key"]), profile, band, items)
-        headers = _age_headers(issuer, challenge, url, band, body) if issuer else {}
-        return code, service.send("/v1/reports", body, headers)
+        body = report_body(case_key(code, challenge["case_key"]), proving.profile, band, items)
+        with proving.headers(challenge, url, band, body, as_json) as headers:
+            return code, service.send("/v1/reports", body, headers)
 
-    code, answer = _asking(send, as_json)
+    code, answer = asking(send, as_json)
     give(
         as_json,
         {"case_code": code, **answer},
@@ -107,11 +101,11 @@ def add(
     """Add photos or videos to a case."""
     from app.client.service import encode
 
-    service = _service(url)
+    service = service_at(url)
     items = [{**_item(path, as_json), "platforms": list(platforms)} for path in files]
     key = _key(service, code_file, as_json)
     body = encode({"case_key": key, "items": items})
-    answer = _asking(lambda: service.send("/v1/case/items", body, {}), as_json)
+    answer = asking(lambda: service.send("/v1/case/items", body, {}), as_json)
     give(as_json, answer, f"Received: {answer['items']} more.")
 
 
@@ -121,25 +115,43 @@ def add(
 @json_option
 def open_case(url: str, code_file: Any, as_json: bool) -> None:
     """Look at a case: every photo, every platform, and what it answered."""
-    service = _service(url)
+    service = service_at(url)
     key = _key(service, code_file, as_json)
-    case = _asking(lambda: service.open(key), as_json)
+    case = asking(lambda: service.open(key), as_json)
     give(as_json, case, *case_lines(case))
 
 
 @click.command()
 @url_option
 @code_option
+@click.option("--item", type=click.IntRange(1, 50), help="Only this photo or video.")
 @click.option("--yes", is_flag=True, help="Do not ask again.")
 @json_option
-def withdraw(url: str, code_file: Any, yes: bool, as_json: bool) -> None:
-    """Take a case back. Every platform that was told is told to forget it."""
-    service = _service(url)
+def withdraw(url: str, code_file: Any, item: int | None, yes: bool, as_json: bool) -> None:
+    """Take a case back, or one photo of it. Every platform that was told is told to forget it."""
+    service = service_at(url)
     key = _key(service, code_file, as_json)
     if not yes:
-        click.confirm("Take this case back? Platforms stop looking for it.", abort=True, err=True)
-    case = _asking(lambda: service.withdraw(key), as_json)
+        what = "this case" if item is None else f"photo or video {item}"
+        click.confirm(f"Take {what} back? Platforms stop looking for it.", abort=True, err=True)
+    case = asking(
+        lambda: service.withdraw(key) if item is None else service.withdraw_item(key, item),
+        as_json,
+    )
     give(as_json, case, *case_lines(case))
+
+
+def hash_lines(hashes: Mapping[str, Any]) -> list[str]:
+    """The hashes of a report as text."""
+    lines = []
+    for name, of in hashes.items():
+        if isinstance(of, dict):
+            lines += [
+                f"{name:8} {copy:14} {h['value']} quality {h['quality']}" for copy, h in of.items()
+            ]
+        else:
+            lines += [f"{name:8} {one}" for one in ([of] if isinstance(of, str) else of)]
+    return lines
 
 
 def case_lines(case: Mapping[str, Any]) -> list[str]:
@@ -156,54 +168,16 @@ def case_lines(case: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _service(url: str) -> Service:
-    from app.client.service import Service
-
-    return Service(url.rstrip("/"))
-
-
-def _asking(ask: Callable[[], Any], as_json: bool) -> Any:
-    """Call the service and end kindly if it refuses or does not answer."""
-    from app.client.case_code import BadCode
-    from app.client.service import Refused, Unreachable
-
-    try:
-        return ask()
-    except Refused as fault:
-        details = [row.get("detail", "") for row in fault.problem.get("errors", [])]
-        said = " ".join([str(fault), *details]).strip()
-        stop(FAILED, said, as_json, code=fault.code)
-    except Unreachable as fault:
-        stop(UNREACHABLE, str(fault), as_json)
-    except BadCode as fault:
-        stop(FAILED, str(fault), as_json)
-
-
 def _key(service: Service, code_file: Any, as_json: bool) -> str:
     from app.client.case_code import case_key
 
     code = code_file.read() if code_file else click.prompt("Case code", hide_input=True, err=True)
-    return str(_asking(lambda: case_key(code, service.challenge()["case_key"]), as_json))
-
-
-def _age_headers(
-    issuer: str, challenge: Mapping[str, Any], url: str, band: str, body: bytes
-) -> dict[str, str]:
-    from app.client.age import NoToken, headers
-
-    asked = next((p for p in challenge["profiles"] if p["profile"] == "jwt-age-v1"), None)
-    if asked is None or not asked["issuers"]:
-        stop(FAILED, "the service takes no age tokens")
-    claim = "was_under_18_at" if band == "was_under_18" else "age_under_18"
-    wish = {"nonce": asked["nonce"], "audience": asked["issuers"][0]["audience"], "claim": claim}
-    try:
-        return headers(issuer, wish, "POST", f"{url.rstrip('/')}/v1/reports", body)
-    except NoToken as fault:
-        stop(FAILED, f"no age token: {fault}")
+    return str(asking(lambda: case_key(code, service.challenge()["case_key"]), as_json))
 
 
 def _item(path: Path, as_json: bool) -> dict[str, Any]:
     """The item of one file, hashed here with progress on standard error."""
+    from app.client.items import item_body
     from hashing.errors import HashError
     from hashing.reference import hash_file
 
@@ -213,12 +187,7 @@ def _item(path: Path, as_json: bool) -> dict[str, Any]:
     except (HashError, OSError) as fault:
         said = str(fault) if isinstance(fault, HashError) else "cannot be read"
         stop(UNUSABLE, f"{path.name}: {said}", as_json)
-    entries = [
-        {"type": str(e.type), "value": str(e.value), "variant": e.variant}
-        | ({} if e.quality is None else {"quality": e.quality})
-        for e in hashed.entries
-    ]
-    return {"kind": hashed.kind, "hashes": entries}
+    return item_body(hashed.kind, hashed.entries)
 
 
 class _progress:  # noqa: N801 - used as a function

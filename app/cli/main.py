@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from app.cli import device, messages, move, partner, service
+from app.cli import age, audit, cloud, device, keys, messages, move, partner, passes, service
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -13,8 +13,8 @@ def main() -> None:
     """Get an intimate photo or video of a young person taken down, by hash alone.
 
     \b
-    On a device:     hash, submit, add, open, withdraw
-    For operators:   serve, partner, messages, settings, export, import
+    On a device:     hash, fetch-passes, submit, add, open, withdraw
+    For operators:   serve, settings, partner, messages, audit, age, keys, export, import, cloud
     To see it work:  demo
 
     Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 no answer from the service,
@@ -28,11 +28,16 @@ for command in (
     device.add,
     device.open_case,
     device.withdraw,
+    passes.fetch_passes,
     service.serve,
     service.settings,
     service.demo,
     partner.partner,
     messages.messages,
+    audit.audit,
+    age.age,
+    keys.keys,
+    cloud.cloud,
     move.export_records,
     move.import_records,
 ):

@@ -17,6 +17,9 @@ class Action(StrEnum):
 
     REPORTED = "reported"
     ITEMS_ADDED = "items_added"
+    FEEDBACK = "feedback"
+    ITEM_WITHDRAWN = "item_withdrawn"
+    ITEM_SCRUBBED = "item_scrubbed"
     WITHDRAWN = "withdrawn"
     SCRUBBED = "scrubbed"
     PURGED = "purged"
@@ -26,13 +29,17 @@ class Actor(StrEnum):
     """Who does things to cases."""
 
     YOUNG_PERSON = "young_person"
+    PARTNER = "partner"
     SERVICE = "service"  # retention and the limits after a withdrawal
     OPERATOR = "operator"
 
 
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
-    """One link of a case's chain. `reason` is one of a few fixed words, never free text."""
+    """One link of a case's chain. `reason` is one of a few fixed words, never free text.
+
+    Of feedback it is the partner's word and, after a blank, its name for the item.
+    """
 
     case_id: CaseId
     number: int

@@ -93,3 +93,13 @@ class Item:
     duplicate_tag: bytes | None
     sealed_hashes: bytes | None
     sealed_locations: bytes | None = None
+    withdrawn_at: datetime | None = None  # by itself; a withdrawn case says so of all its items
+
+    def scrubbed(self) -> Item:
+        """The item after our copy of its hashes and places was erased."""
+        return replace(self, sealed_hashes=None, sealed_locations=None, duplicate_tag=None)
+
+    @property
+    def waits_to_be_forgotten(self) -> bool:
+        """Whether it was taken back by itself and its hashes are still here."""
+        return self.withdrawn_at is not None and self.sealed_hashes is not None

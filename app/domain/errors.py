@@ -15,7 +15,8 @@ ReportRemoveError
 ├── KeyReused                     the same Idempotency-Key came with another body
 ├── Contested                     somebody else changed it first; try again
 ├── SealBroken                    a value at rest does not open where it stands
-└── StoreUnavailable              the store cannot keep or give anything now
+├── StoreUnavailable              the store cannot keep or give anything now
+└── QueueUnavailable              a queue does not take what it is sent now
 
 `code` is stable and public. A message never holds a hash, a key, a token or free text.
 """
@@ -128,3 +129,9 @@ class StoreUnavailable(ReportRemoveError):
     """The store cannot answer now: locked, full, failing or closed. Nothing was acknowledged."""
 
     code = "store-unavailable"
+
+
+class QueueUnavailable(ReportRemoveError):
+    """A queue cannot be told of messages now. They are stored: whoever looks for due ones will."""
+
+    code = "queue-unavailable"

@@ -8,6 +8,7 @@ from datetime import timedelta
 
 from app.domain.errors import KeyReused, ReportRemoveError
 from app.ports import AnswerStore, Remember, Remembered
+from app.services.house import insist
 from partners.ports import Clock, KeyRing, Purpose
 
 
@@ -32,22 +33,27 @@ class Answers:
     def once(self, request: RequestKey, act: Callable[[Remember], None], answer: bytes) -> bytes:
         """`answer` after `act` stored it, or what was answered before.
 
-        `act` must commit the Remember it is given with its own changes. Raises KeyReused for
-        another body under the same key, and whatever `act` raises.
+        `act` must load what it changes and commit the Remember it is given with its changes: it is
+        called again when another change came between. Raises KeyReused for another body under the
+        same key, and whatever `act` raises.
         """
         tag = self.keys.tag(Purpose.IDEMPOTENCY, f"{request.route}|{request.key}".encode())
         fingerprint = self.keys.tag(Purpose.IDEMPOTENCY, request.body_digest)
-        expires_at = self.clock.now() + self.keep
-        try:
-            act(Remember(Remembered(tag, fingerprint, answer, expires_at)))
-        except ReportRemoveError:
-            # Nearly every request is the first of its key, so it is not looked up before. A repeat
-            # is refused for one reason or another: its answer is stored, its token spent.
-            earlier = self._earlier(tag, fingerprint)
-            if earlier is None:
-                raise
-            return earlier
-        return answer
+        remembered = Remembered(tag, fingerprint, answer, self.clock.now() + self.keep)
+
+        def once() -> bytes:
+            try:
+                act(Remember(remembered))
+            except ReportRemoveError:
+                # Nearly every request is the first of its key, so it is not looked up before. A
+                # repeat is refused for some reason: its answer is stored, its token spent.
+                earlier = self._earlier(tag, fingerprint)
+                if earlier is None:
+                    raise
+                return earlier
+            return answer
+
+        return insist(once)
 
     def _earlier(self, tag: bytes, fingerprint: bytes) -> bytes | None:
         kept = self.store.remembered(tag, self.clock.now())

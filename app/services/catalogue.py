@@ -21,6 +21,7 @@ from app.services.purge_expired import PurgeExpired
 from app.services.record_feedback import RecordFeedback
 from app.services.submit_report import SubmitReport
 from app.services.withdraw_case import WithdrawCase
+from app.services.withdraw_item import WithdrawItem
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,7 @@ class Services:
     open_case: OpenCase
     add_to_case: AddToCase
     withdraw_case: WithdrawCase
+    withdraw_item: WithdrawItem
     record_feedback: RecordFeedback
     build_payload: BuildPayload
     pull_messages: PullMessages

@@ -7,12 +7,11 @@ from contextlib import suppress
 
 from app.domain.errors import Contested
 from app.ports import SaveMessage, SavePartner
-from app.services.house import House
+from app.services.house import House, insist
 from partners.errors import UnknownPartner
 from partners.model import EndpointStatus, Message, MessageState, Partner, PartnerId, PartnerStatus
 from partners.outbox import resumed
 
-TRIES = 10
 _PAGE = 500
 _TOLD = frozenset({EndpointStatus.ACTIVE, EndpointStatus.DISABLED})
 
@@ -21,19 +20,17 @@ def change_partner(
     house: House, partner_id: PartnerId, turn: Callable[[Partner], Partner]
 ) -> Partner:
     """Store what `turn` makes of the partner. Raises UnknownPartner, or what `turn` raises."""
-    for _ in range(TRIES):
+
+    def once() -> Partner:
         partner = house.store.partner(partner_id)
         if partner is None:
             raise UnknownPartner("there is no such partner")
         changed = turn(partner)
-        if changed is partner:
-            return partner
-        try:
+        if changed is not partner:
             house.store.commit(SavePartner(changed))
-        except Contested:
-            continue
         return changed
-    raise Contested
+
+    return insist(once)
 
 
 def make_waiting_due(house: House, partner: Partner) -> int:

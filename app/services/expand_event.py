@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 
 from app.domain.case import Case, CaseState, Item
 from app.domain.deadlines import DeadlinePolicy
-from app.domain.errors import Contested
+from app.domain.errors import Contested, StoreUnavailable
 from app.domain.report import takes_part
-from app.ports import AddMessage, AddNotice, Change, CloseEvent, SaveNotice
-from app.services.house import House
+from app.ports import AddMessage, AddNotice, Change, CloseEvent, SaveNotice, Unreadable
+from app.services.house import House, insist
 from app.services.scrub_case import ScrubCase
 from partners.events import Event, EventType
-from partners.model import Feedback, Notice, NoticeId, Partner, Word
+from partners.model import EventId, Feedback, Notice, NoticeId, Partner, Word
 from partners.outbox import fan_out
 from partners.ports import Purpose
 
 CHUNK = 100  # changes in one commit, as many as a DynamoDB transaction holds
-TRIES = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +63,15 @@ class ExpandEvent:
         return changed, SaveNotice(changed)
 
     def _new_notices(self, event: Event, case: Case) -> list[Notice]:
-        """One for each item and partner; none once the case was withdrawn: nobody else is told."""
+        """One for each item and partner; none of what was withdrawn: nobody else is told."""
         if case.state is not CaseState.ACTIVE:
             return []
         partners = [partner for partner in self.house.store.partners() if takes_part(partner)]
-        items = [item for item in self.house.store.items(case.id) if item.number in event.items]
+        items = [
+            item
+            for item in self.house.store.items(case.id)
+            if item.number in event.items and item.withdrawn_at is None
+        ]
         return [
             self._notice(event, item, partner)
             for item in items
@@ -105,14 +109,20 @@ class ExpandEvents:
     house: House
     expand: ExpandEvent
     scrub: ScrubCase
+    # Events that could not be expanded in the last round, and why: they stay in the outbox, are
+    # tried again each time, and hold up no other.
+    stuck: dict[EventId, str] = field(default_factory=dict)
 
     def __call__(self, limit: int = 100) -> int:
         """Expand what waits, at most `limit` events; returns how many were dealt with."""
-        events = self.house.store.open_events(limit)
+        return len(self.these(self.house.store.open_events(limit + len(self.stuck))))
+
+    def these(self, found: Sequence[Event | Unreadable]) -> list[tuple[Event, list[Change]]]:
+        """Expand these; those that were dealt with, and what each became."""
+        events = self._readable(found)
         together: list[Event] = []
         changes: list[Change] = []
-        for event in events:
-            more = self.expand(event)
+        for event, more in events:
             if changes and len(changes) + len(more) > CHUNK:
                 self._commit(changes, together)
                 together, changes = [], []
@@ -120,10 +130,47 @@ class ExpandEvents:
             changes += more
         if changes:
             self._commit(changes, together)
-        for event in events:
+        for event, more in events:
             if event.type is EventType.REMOVAL_WITHDRAWN:
                 self.scrub.once_forgotten(event.case_id)
-        return len(events)
+            elif any(isinstance(change, AddNotice) for change in more):
+                self._take_back_late(event)
+        return events
+
+    def _take_back_late(self, event: Event) -> None:
+        """What was withdrawn while its request was expanded is withdrawn at those partners too.
+
+        Another relay may have expanded the withdrawal meanwhile, and found no notices yet.
+        """
+        case = self.house.store.case(event.case_id)
+        if case is None:
+            return
+        late = [
+            item.number
+            for item in self.house.store.items(case.id)
+            if item.number in event.items
+            and (case.state is not CaseState.ACTIVE or item.withdrawn_at is not None)
+        ]
+        told = [n for n in self.house.store.notices_of(case.id) if n.item_number in late]
+        if any(notice.withdrawn_at is None for notice in told):
+            self.house.store.commit(self.house.event(EventType.REMOVAL_WITHDRAWN, case.id, late))
+
+    def _readable(self, found: Sequence[Event | Unreadable]) -> list[tuple[Event, list[Change]]]:
+        """Those that can be expanded, with their changes; the others are stuck."""
+        self.stuck.clear()
+        self.stuck.update({row.id: row.error for row in found if isinstance(row, Unreadable)})
+        events = [event for event in found if isinstance(event, Event)]
+        return [(event, changes) for event in events if (changes := self._changes(event))]
+
+    def _changes(self, event: Event) -> list[Change]:
+        """The changes of the event, its own end at least; none if it is stuck."""
+        try:
+            return self.expand(event)
+        except StoreUnavailable:
+            raise  # that is the matter of all of them
+        except Exception as fault:  # noqa: BLE001 - one bad event must not hold up the relay
+            self.stuck[event.id] = type(fault).__name__
+            return []
 
     def _commit(self, changes: list[Change], events: list[Event]) -> None:
         try:
@@ -134,12 +181,8 @@ class ExpandEvents:
                 self._alone(event)
 
     def _alone(self, event: Event) -> None:
-        for _ in range(TRIES):
-            try:
-                self._store(self.expand(event))
-            except Contested:
-                continue
-            return
+        with suppress(Contested):  # it stays in the outbox, for the next round
+            insist(lambda: self._store(self.expand(event)))
 
     def _store(self, changes: list[Change]) -> None:
         """In chunks, an event's end in its last: whoever dies in between starts over."""

@@ -2,17 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import random
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Final, TypeVar
 
 from app.domain.audit import Action, Actor, AuditEntry, link
 from app.domain.case import Case
+from app.domain.errors import Contested
 from app.domain.report import Intake
 from app.domain.retention import Retention
 from app.ports import AddAudit, AddCase, AddEvent, Change, SaveCase, Store
 from partners.events import Event, EventType
 from partners.model import CaseId, EventId, PartnerId
 from partners.ports import Clock, Ids, KeyRing, Place, Purpose
+
+R = TypeVar("R")
+
+TRIES: Final = 20
+_PAUSE: Final = 0.002  # seconds: about one commit
+_LONGEST_PAUSE: Final = 0.064
+
+
+def insist(act: Callable[[], R]) -> R:
+    """What `act` gives. It loads, changes and commits; when another change comes between, it
+    begins anew from what is stored then. Raises Contested when that has happened TRIES times.
+
+    Of those who meet at one row, one goes on each time: the others come back apart from each other.
+    """
+    for place in range(TRIES - 1):
+        try:
+            return act()
+        except Contested:
+            time.sleep(random.uniform(0, min(_LONGEST_PAUSE, _PAUSE * 2**place)))  # noqa: S311
+    return act()
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 
 from app.domain.age import AgeBasis
 from app.domain.case import Case, CaseState, Item, MediaKind
@@ -36,6 +36,7 @@ class ItemView:
     number: int
     kind: MediaKind
     added_on: date
+    withdrawn: bool
     platforms: tuple[PlatformView, ...]
 
 
@@ -82,28 +83,27 @@ def _item(
     item: Item, case: Case, notices: Sequence[Notice], partners: Sequence[Partner]
 ) -> ItemView:
     told = {n.partner_id: n for n in notices if n.item_number == item.number}
+    withdrawn = case.withdrawn_at is not None or item.withdrawn_at is not None
     rows = [
-        _platform(partner, told.get(partner.id), case, item.added_at)
+        _platform(partner, told.get(partner.id), item, withdrawn)
         for partner in partners
         if partner.id in told or _will_be_told(partner, item, case)
     ]
-    return ItemView(item.number, item.kind, item.added_at.date(), tuple(rows))
+    return ItemView(item.number, item.kind, item.added_at.date(), withdrawn, tuple(rows))
 
 
 def _will_be_told(partner: Partner, item: Item, case: Case) -> bool:
-    wanted = not item.platforms or partner.id in item.platforms
+    wanted = item.withdrawn_at is None and (not item.platforms or partner.id in item.platforms)
     return wanted and takes_part(partner) and case.state is CaseState.ACTIVE
 
 
-def _platform(
-    partner: Partner, notice: Notice | None, case: Case, added_at: datetime
-) -> PlatformView:
+def _platform(partner: Partner, notice: Notice | None, item: Item, withdrawn: bool) -> PlatformView:
     if notice is None:
         return PlatformView(
-            partner.id, partner.name, Outcome.SENT, WORDS[Outcome.SENT], added_at.date()
+            partner.id, partner.name, Outcome.SENT, WORDS[Outcome.SENT], item.added_at.date()
         )
     outcome = outcome_of(notice)
-    if case.withdrawn_at is not None and notice.withdrawn_at is None:
+    if withdrawn and notice.withdrawn_at is None:
         outcome = Outcome.FORGETTING  # the relay is about to tell this partner
     said = notice.feedback
     return PlatformView(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from app.domain.errors import Contested
+from app.domain.audit import Action, Actor
 from app.ports import SaveNotice
-from app.services.house import House
+from app.services.house import House, insist
 from app.services.scrub_case import ScrubCase
 from partners.errors import UnknownPartner
 from partners.feedback import accept
@@ -15,30 +15,34 @@ from partners.model import Feedback, Notice, NoticeId, Partner, Word
 
 @dataclass(frozen=True, slots=True)
 class RecordFeedback:
-    """Keep the newest word; erase our hashes when the last partner has forgotten."""
+    """Keep the newest word on the notice and every word in the case's audit chain.
+
+    Our hashes are erased when the last partner has forgotten.
+    """
 
     house: House
     scrub: ScrubCase
 
     def __call__(self, partner: Partner, notice_id: NoticeId, feedback: Feedback) -> Notice:
         """The notice after it. Raises UnknownPartner, FeedbackRefused or Contested."""
-        for _ in range(10):
-            try:
-                notice = self._once(partner, notice_id, feedback)
-                break
-            except Contested:
-                continue
-        else:
-            raise Contested
+        notice = insist(lambda: self._once(partner, notice_id, feedback))
         if feedback.word is Word.WITHDRAWN_DONE:
             self.scrub.once_forgotten(notice.case_id)
         return notice
 
     def _once(self, partner: Partner, notice_id: NoticeId, feedback: Feedback) -> Notice:
-        notice = own_notice(self.house, partner, notice_id)
+        house = self.house
+        notice = own_notice(house, partner, notice_id)
         changed = accept(notice, feedback)
-        if changed is not notice:
-            self.house.store.commit(SaveNotice(changed))
+        if changed is notice:
+            return notice
+        case = house.store.case(notice.case_id)
+        if case is None:
+            raise UnknownPartner  # it was purged since the notice was read
+        reason = f"{feedback.word} {notice.id}"
+        house.store.commit(
+            SaveNotice(changed), *house.audited(case, Actor.PARTNER, Action.FEEDBACK, reason)
+        )
         return changed
 
 

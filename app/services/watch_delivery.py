@@ -45,11 +45,13 @@ class WatchDelivery:
             event_type=message.event_type,
             reason=reason,
         )
-        if message.notice_id is not None:
-            self.late.undeliverable(message.notice_id)
+        self.late.given_up(message)
 
     def endpoint_disabled(self, partner_id: PartnerId, endpoint_id: EndpointId) -> None:
-        """It answered 410: nothing is posted there until an operator says so."""
+        """It answered 410: nothing is posted there until an operator says so.
+
+        Stored at once, on the sending thread: the very next message must not go there any more.
+        """
         self.partners.disable_endpoint(partner_id, endpoint_id)
         self.journal.note(LogEvent.ENDPOINT_DISABLED, partner=partner_id, endpoint=endpoint_id)
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from app.domain.audit import Action, Actor
 from app.domain.case import CaseState
-from app.domain.errors import CaseNotFound, Contested
-from app.services.house import House
+from app.domain.errors import CaseNotFound
+from app.services.house import House, insist
 from app.services.open_case import CaseView, view
 from partners.events import EventType
 
@@ -20,12 +20,7 @@ class WithdrawCase:
 
     def __call__(self, case_key: bytes) -> CaseView:
         """The case after it. Repeating it changes nothing more. Raises CaseNotFound."""
-        for _ in range(10):
-            try:
-                return self._once(case_key)
-            except Contested:
-                continue  # another change came between; a withdrawal must not lose to it
-        raise Contested
+        return insist(lambda: self._once(case_key))
 
     def _once(self, case_key: bytes) -> CaseView:
         house = self.house
@@ -36,9 +31,10 @@ class WithdrawCase:
             now = house.clock.now()
             sweep_at = house.retention.sweep_at(CaseState.WITHDRAWN, now)
             withdrawn = case.taken_back(now, sweep_at)
+            items = [i.number for i in house.store.items(case.id) if i.withdrawn_at is None]
             house.store.commit(
                 *house.audited(withdrawn, Actor.YOUNG_PERSON, Action.WITHDRAWN, "asked"),
-                house.event(EventType.REMOVAL_WITHDRAWN, case.id, range(1, case.item_count + 1)),
+                house.event(EventType.REMOVAL_WITHDRAWN, case.id, items),
             )
             case = house.store.case(case.id) or withdrawn
         return view(house, case)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import random
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -346,6 +347,29 @@ def test_a_hanging_platform_holds_nobody_up(house: House, certificate: Path) -> 
     assert {house.now_is(message).state for message in healthy} == {MessageState.DELIVERED}
 
 
+def test_what_others_answered_is_stored_without_waiting_for_one_that_hangs(
+    house: House, certificate: Path
+) -> None:
+    """The first answer waits for others, to share a commit: not for one that is known to hang."""
+    house.pace = DeliverySettings(gather=2.0, prompt=timedelta(milliseconds=50))
+    with Platform(hang, certificate) as stuck, Platform(certificate=certificate) as well:
+        hanging, good = house.enrol(stuck.url)[0], house.enrol(well.url)[0]
+        engine = house.engine()
+        house.tell(hanging)
+        engine.step(0.2)
+        time.sleep(0.1)
+        house.tell(hanging)  # as new as what the others are told
+        told = house.tell(good, 3)
+        engine.wake()
+        began = time.monotonic()
+        steps_until(engine, lambda: all(_delivered(house, message) for message in told))
+        assert time.monotonic() - began < 1.0
+
+
+def _delivered(house: House, message: Message) -> bool:
+    return house.now_is(message).state is MessageState.DELIVERED
+
+
 def test_a_platform_that_comes_back_gets_everything(
     make_sender: MakeSender, certificate: Path
 ) -> None:
@@ -568,6 +592,39 @@ def test_a_backlog_beyond_the_cap_is_worked_off_without_being_lost_or_repeated()
     assert all_in(house, MessageState.DELIVERED)()
     assert len(house.sender.posts) == 1_000  # type: ignore[attr-defined]
     assert sum(message.claim for message in house.store.all()) < 3_000
+
+
+@pytest.mark.parametrize(("service", "rate"), [(1.0, None), (4.0, None), (0.05, 120)])
+@pytest.mark.parametrize("seed", range(3))
+def test_who_was_sent_away_is_not_starved_by_those_who_come_later(
+    service: float, rate: int | None, seed: int
+) -> None:
+    """A backlog waits for a platform that can keep up, and new messages come all the time."""
+    chance = random.Random(seed)
+    house = simulated(
+        lambda post: Answer(
+            post.key, 204, None, 0, timedelta(seconds=service * chance.uniform(0.5, 1.5))
+        )
+    )
+    house.pace = replace(house.pace, gather=0.0)  # in simulated time it would wait for all
+    partner = house.enrol(URL)[0]
+    granted = replace(partner.endpoints[0], rate_per_minute=rate)
+    house.partners.put(replace(partner, endpoints=(granted,)))
+    possible = rate / 60 if rate else GateSettings().at_once / service  # a second
+    engine, began = house.engine(), house.clock.now()
+    waiting, later = house.tell(partner, 60), 0
+    # As long as the backlog takes beside the stream, and the two minutes that a slot may lie ahead.
+    span = timedelta(minutes=2, seconds=60 / (possible * 0.2))
+    while waiting:
+        elapsed = house.clock.now() - began
+        assert elapsed < span
+        due = int(elapsed.total_seconds() * possible * 0.8)
+        if due > later:
+            house.tell(partner, due - later)
+            later = due
+            engine.wake()
+        engine.step(0.2)
+        waiting = [message for message in waiting if not house.store.attempts(message.id)]
 
 
 def test_a_message_is_never_taken_up_beyond_the_senders_room() -> None:

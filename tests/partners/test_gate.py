@@ -56,6 +56,30 @@ def test_those_sent_away_come_back_one_after_the_other_within_two_minutes() -> N
     assert max(times) <= NOW + timedelta(seconds=121)
 
 
+def test_one_that_got_slow_is_believed_at_once_and_one_that_got_quick_by_and_by() -> None:
+    """What waits for it would be taken up in vain otherwise, at two commits a time."""
+    gate = Gate()
+    for _ in range(100):
+        assert gate.admit(ONE, NOW) is None
+        gate.answered(ONE.id, an_answer(), NOW)
+    assert let_through(gate, ONE, NOW) == 16
+    slow = Answer("k", 200, None, 0, 15 * SECOND)
+    gate.answered(ONE.id, slow, NOW)
+    assert gate.admit(ONE, NOW) is None
+    assert _spacing(gate, NOW) > SECOND / 3
+    for _ in range(50):
+        gate.answered(ONE.id, an_answer(), NOW)
+        assert gate.admit(ONE, NOW) is None
+    assert _spacing(gate, NOW) < SECOND / 100
+
+
+def _spacing(gate: Gate, now: datetime) -> timedelta:
+    first, second = gate.admit(ONE, now), gate.admit(ONE, now)
+    assert first is not None
+    assert second is not None
+    return second - first
+
+
 def test_the_granted_rate_is_kept() -> None:
     gate = Gate(GateSettings(at_once=1_000))
     assert [gate.admit(SLOW, NOW) for _ in range(4)] == [

@@ -72,4 +72,4 @@ def test_nothing_is_added_to_a_case_that_is_not_active(state: CaseState) -> None
 def test_each_state_has_its_own_time_and_end(state: CaseState, days: int, what: Sweep) -> None:
     retention = Retention(timedelta(days=100), timedelta(days=10), timedelta(days=5))
     assert retention.sweep_at(state, NOW) == NOW + timedelta(days=days)
-    assert due(a_case(state)) is what
+    assert due(a_case(state), [], retention) is what

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections import Counter
+from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +14,7 @@ from app.domain.errors import Contested, StoreUnavailable
 from app.ports import CloseEvent
 from app.services.expand_event import CHUNK, ExpandEvent, ExpandEvents
 from app.services.scrub_case import ScrubCase
-from partners.events import EventType
+from partners.events import Event, EventType
 from partners.model import MessageState, Word
 from tests.app.services.world import HOUR, World, a_photo, a_request
 
@@ -41,6 +43,12 @@ class _Failing:
 def _expanding(world: World, store: Any) -> ExpandEvents:
     house = replace(world.house, store=store)
     return ExpandEvents(house, ExpandEvent(house, world.services.policies), ScrubCase(house))
+
+
+def _only_event(world: World) -> Event:
+    (event,) = world.house.store.open_events(10)
+    assert isinstance(event, Event)
+    return event
 
 
 def _many(world: World) -> bytes:
@@ -90,7 +98,7 @@ def test_expanding_the_same_event_again_makes_the_same_rows(world: World) -> Non
     world.platform("One")
     world.platform("Other", None)
     world.report(a_photo(), a_photo())
-    (event,) = world.house.store.open_events(10)
+    event = _only_event(world)
     world.expand()
     before = (world.messages(), world.count("notices"))
     world.clock.forward(HOUR)
@@ -101,7 +109,7 @@ def test_expanding_the_same_event_again_makes_the_same_rows(world: World) -> Non
 def test_a_message_that_was_delivered_meanwhile_stays_delivered(world: World) -> None:
     world.platform()
     key = world.report()
-    (event,) = world.house.store.open_events(10)
+    event = _only_event(world)
     world.expand()
     world.deliver()
     before = world.notices(key)
@@ -193,7 +201,130 @@ def test_events_are_expanded_in_the_order_they_happened(world: World) -> None:
 def test_a_purged_cases_event_leaves_the_outbox(world: World) -> None:
     world.platform()
     key = world.report()
-    (event,) = world.house.store.open_events(10)
+    event = _only_event(world)
     world.house.store.purge_case(world.case(key).id)
     assert world.services.expand_events.expand(event) == [CloseEvent(event.id)]
     assert world.messages() == []
+
+
+# ---- events that cannot be expanded ----
+
+
+def _damage(world: World, change: str, place: int = 0) -> str:
+    """Write into the row of one event, past all of our own code; its id."""
+    name = str(world.rows("SELECT id FROM events ORDER BY seq")[place][0])
+    with closing(sqlite3.connect(world.database)) as connection, connection:
+        connection.execute(f"UPDATE events SET {change} WHERE id = ?", (name,))  # noqa: S608
+    return name
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "type = 'removal.of_a_later_version'",
+        "items = '1 two'",
+        "items = x'00ff'",
+        "at = 'yesterday'",
+        "at = 9223372036854775807",
+        "type = x'ff'",
+    ],
+)
+def test_a_row_that_nobody_can_read_holds_up_no_other(world: World, change: str) -> None:
+    world.platform()
+    keys = [world.report() for _ in range(3)]
+    name = _damage(world, change)
+    assert world.expand() == 2
+    assert set(world.services.expand_events.stuck) == {name}
+    assert [len(world.notices(key)) for key in keys] == [0, 1, 1]
+    assert world.rows("SELECT id FROM events") == [(name,)]
+
+
+def test_more_bad_rows_than_one_round_takes_hold_up_no_other(world: World) -> None:
+    world.platform()
+    world.report()
+    for place in range(5):
+        world.report()
+        _damage(world, "items = 'none'", place)
+    key = world.report()
+    rounds = [world.services.expand_events(2) for _ in range(4)]
+    assert sum(rounds) == 2
+    assert len(world.services.expand_events.stuck) == 5
+    assert len(world.notices(key)) == 1
+
+
+def test_an_event_that_cannot_be_expanded_is_tried_again_and_told_when_it_can(
+    world: World,
+) -> None:
+    gone = world.platform("Gone")
+    key = world.report(a_photo(gone.id))
+    other = world.platform("Other", policy="none")
+    later = world.report(a_photo(other.id))
+    policies = {"none": world.services.policies["none"]}
+    house = world.house
+    expanding = ExpandEvents(house, ExpandEvent(house, policies), ScrubCase(house))
+    assert expanding() == 1
+    assert list(expanding.stuck.values()) == ["KeyError"]
+    assert (len(world.messages(partner=gone)), len(world.notices(later))) == (0, 1)
+    world.expand()
+    assert len(world.notices(key)) == 1
+    assert world.services.expand_events.stuck == {}
+
+
+def test_a_store_that_is_down_is_no_fault_of_an_event(world: World) -> None:
+    world.platform()
+    world.report()
+
+    class _Down:
+        def case(self, _: object) -> Any:
+            raise StoreUnavailable
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(world.house.store, name)
+
+    expanding = _expanding(world, _Down())
+    with pytest.raises(StoreUnavailable):
+        expanding()
+    assert expanding.stuck == {}
+
+
+class _Slow:
+    """A relay's store: something else happens before its first commit."""
+
+    def __init__(self, world: World, meanwhile: Any) -> None:
+        self._store, self._meanwhile = world.house.store, [meanwhile]
+
+    def commit(self, *changes: Any) -> None:
+        while self._meanwhile:
+            self._meanwhile.pop()()
+        self._store.commit(*changes)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+
+@pytest.mark.parametrize("whole", [True, False], ids=["case", "item"])
+def test_what_is_withdrawn_while_another_relay_expands_it_is_withdrawn_everywhere(
+    world: World, whole: bool
+) -> None:
+    for name in ("Picnic", "Postcard"):
+        world.platform(name)
+    key = world.report(a_photo(), a_photo())
+    (request,) = world.house.store.open_events(10)
+
+    def withdraw() -> None:
+        if whole:
+            world.services.withdraw_case(key)
+        else:
+            world.services.withdraw_item(key, 2)
+        (_, withdrawal) = world.house.store.open_events(10)
+        _expanding(world, world.house.store).these([withdrawal])
+
+    _expanding(world, _Slow(world, withdraw)).these([request])
+    world.services.expand_events()
+    case = world.case(key)
+    late = [n for n in world.house.store.notices_of(case.id) if whole or n.item_number == 2]
+    assert len(late) == (4 if whole else 2)
+    assert all(notice.withdrawn_at for notice in late)
+    messages, _ = world.house.store.messages()
+    told = {m.notice_id for m in messages if m.event_type == EventType.REMOVAL_WITHDRAWN}
+    assert told == {notice.id for notice in late}

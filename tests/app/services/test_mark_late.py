@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from app.domain.errors import Contested
+from app.domain.errors import Contested, StoreUnavailable
+from app.ports import SaveMessage
 from app.services.mark_late import MarkLate
 from partners.events import EventType
-from partners.model import Word
+from partners.model import Message, MessageState, Word
 from tests.app.services.world import HOUR, World, a_photo
 
 ALLOWED = 48 * HOUR
@@ -112,10 +115,81 @@ def test_a_withdrawal_that_was_given_up_is_late_too(world: World) -> None:
     world.services.withdraw_case(key)
     world.expand()
     assert world.outcomes(key) == [{"Platform": "forgetting"}]
-    notice = world.notice(key, partner)
-    assert world.services.mark_late.undeliverable(notice.id)
-    assert not world.services.mark_late.undeliverable(notice.id)
+    withdrawal = world.messages(partner=partner)[-1]
+    assert [world.give_up(withdrawal), world.give_up(withdrawal)] == [1, 0]
     assert world.outcomes(key) == [{"Platform": "late"}]
+
+
+def test_what_was_given_up_before_a_withdrawal_is_not_late_after_it(world: World) -> None:
+    partner, key = world.platform(), world.report()
+    world.expand()
+    (request,) = world.messages(partner=partner)
+    world.services.withdraw_case(key)
+    world.expand()
+    assert world.give_up(request) == 0
+    assert world.outcomes(key) == [{"Platform": "forgetting"}]
+
+
+def test_what_was_given_up_and_not_marked_when_the_process_died_is_found_again(
+    world: World,
+) -> None:
+    one, other = world.platform("One", policy="none"), world.platform("Other")
+    keys = [world.report(), world.report()]
+    world.expand()
+    for message in world.messages(partner=one):
+        world.house.store.commit(SaveMessage(_failed(message)))
+    assert world.outcomes(keys[0]) == [{"One": "sent", "Other": "sent"}]
+    again = world.open().services.mark_late
+    assert [again(), again()] == [2, 0]
+    for key in keys:
+        assert world.outcomes(key) == [{"One": "late", "Other": "sent"}]
+    assert world.notice(keys[0], other).version == 1
+
+
+def _failed(message: Message) -> Message:
+    return replace(message, state=MessageState.FAILED, due_at=None, claim=message.claim + 1)
+
+
+def test_a_message_given_up_while_the_store_is_down_is_marked_once_it_is_back(
+    world: World,
+) -> None:
+    partner, key = world.platform(policy="none"), world.report()
+    world.expand()
+
+    class _Down:
+        down = True
+
+        def commit(self, *changes: Any) -> None:
+            if self.down:
+                raise StoreUnavailable
+            world.house.store.commit(*changes)
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(world.house.store, name)
+
+    store = _Down()
+    late = MarkLate(replace(world.house, store=store), lambda _: None)
+    late.given_up(world.messages(partner=partner)[0])
+    with pytest.raises(StoreUnavailable):
+        late()
+    store.down = False
+    assert [late(), late()] == [1, 0]
+    assert world.outcomes(key) == [{"Platform": "late"}]
+
+
+def test_resting_ends_when_something_is_given_up(world: World) -> None:
+    world.platform()
+    world.report()
+    world.expand()
+    late, (message,) = world.services.mark_late, world.messages()
+    rested = threading.Thread(target=late.rest, args=(60,))
+    rested.start()
+    late.given_up(message)
+    rested.join(10)
+    assert not rested.is_alive()
+    began = time.monotonic()
+    late.rest(0.05)  # what was rung before does not ring again
+    assert time.monotonic() - began >= 0.05
 
 
 def test_a_reminder_that_comes_after_the_decision_is_not_sent(world: World) -> None:
@@ -158,9 +232,8 @@ def test_a_message_that_was_given_up_makes_its_item_late_without_a_deadline(
 ) -> None:
     partner, key = world.platform(policy="none"), world.report()
     world.expand()
-    notice = world.notice(key, partner)
-    assert world.services.mark_late.undeliverable(notice.id)
-    assert not world.services.mark_late.undeliverable(notice.id)
+    (message,) = world.messages(partner=partner)
+    assert [world.give_up(message), world.give_up(message)] == [1, 0]
     assert world.outcomes(key) == [{"Platform": "late"}]
     assert world.count("events") == 0  # nobody is reminded by the way that does not work
 
@@ -169,7 +242,6 @@ def test_given_up_while_the_platform_speaks_it_is_marked_all_the_same(world: Wor
     """Nobody asks again for a message that was given up, so this cannot wait for a next round."""
     partner, key = world.platform(policy="none"), world.report()
     world.expand()
-    notice = world.notice(key, partner)
 
     class _Between:
         """The platform acknowledges just before the first commit."""
@@ -187,7 +259,9 @@ def test_given_up_while_the_platform_speaks_it_is_marked_all_the_same(world: Wor
 
     told: list[str] = []
     house = replace(world.house, store=_Between())
-    assert MarkLate(house, told.append).undeliverable(notice.id)
+    late = MarkLate(house, told.append)
+    late.given_up(world.messages(partner=partner)[0])
+    assert late() == 1
     assert told == []  # no deadline was missed; that it was given up is told by delivery
     assert world.notice(key, partner).feedback.word is Word.ACKNOWLEDGED
     assert world.outcomes(key) == [{"Platform": "late"}]

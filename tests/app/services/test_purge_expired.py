@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
+from functools import partial
+from typing import Any
 
 import pytest
 
-from app.domain.audit import Action
+from app.domain.audit import Action, unbroken
 from app.domain.case import CaseState
 from app.domain.errors import CaseNotFound
 from partners.events import EventType
-from partners.model import Word
+from partners.model import CaseId, Word
+from partners.ports import Purpose
 from tests.app.services.world import DAY, World, a_case_key, a_photo, a_request
 
 MOMENT = timedelta(microseconds=1)
@@ -82,8 +86,44 @@ def test_a_scrubbed_case_opens_until_it_is_purged_and_then_is_unknown(world: Wor
         world.services.open_case(key)
     for table in ("cases", "items", "notices", "messages", "events", "attempts"):
         assert world.count(table) == 0
-    actions = [entry.action for entry in world.house.store.audit_of(case_id)]
-    assert actions == [Action.REPORTED, Action.WITHDRAWN, Action.SCRUBBED, Action.PURGED]
+    assert _actions(world, case_id) == [
+        Action.REPORTED,
+        Action.WITHDRAWN,
+        Action.FEEDBACK,
+        Action.SCRUBBED,
+        Action.PURGED,
+    ]
+
+
+def _actions(world: World, case_id: CaseId) -> list[Action]:
+    chain = world.house.store.audit_of(case_id)
+    assert unbroken(chain, partial(world.house.keys.tag, Purpose.AUDIT))
+    return [entry.action for entry in chain]
+
+
+def test_killed_between_saying_that_it_purges_and_purging_it_says_so_once(world: World) -> None:
+    key = world.report()
+    world.services.withdraw_case(key)
+    world.expand()
+    case_id = world.case(key).id
+    world.clock.forward(30 * DAY)
+
+    class _Dying:
+        def purge_case(self, _: object) -> None:
+            raise KeyboardInterrupt
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(world.house.store, name)
+
+    dying = replace(world.services.purge_expired, house=replace(world.house, store=_Dying()))
+    for _ in range(3):
+        with pytest.raises(KeyboardInterrupt):
+            dying()
+    assert _actions(world, case_id)[-2:] == [Action.SCRUBBED, Action.PURGED]
+    assert world.count("cases") == 1
+    world.services.purge_expired()
+    assert _actions(world, case_id)[-2:] == [Action.SCRUBBED, Action.PURGED]
+    assert world.count("cases") == 0
 
 
 def test_a_purged_cases_key_can_neither_add_nor_withdraw(world: World) -> None:

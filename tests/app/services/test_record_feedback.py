@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 
+from app.domain.audit import Action, unbroken
 from app.domain.case import CaseState
 from partners.errors import FeedbackRefused, UnknownPartner
-from partners.model import Feedback, NoticeId, Word
-from tests.app.services.world import HOUR, World
+from partners.model import Feedback, NoticeId, Partner, Word
+from partners.ports import Purpose
+from tests.app.services.world import HOUR, World, a_photo, a_request
 
 
 def test_the_words_are_what_the_young_person_reads(world: World) -> None:
@@ -131,4 +134,64 @@ def test_the_last_two_forget_at_the_same_moment_and_it_is_scrubbed_once(world: W
     with ThreadPoolExecutor(6) as pool:
         list(pool.map(forget, range(6)))
     assert world.case(key).state is CaseState.SCRUBBED
-    assert world.count("audit") == 3  # reported, withdrawn, scrubbed
+    said = [entry.action for entry in world.house.store.audit_of(world.case(key).id)]
+    assert said == [Action.REPORTED, Action.WITHDRAWN, *[Action.FEEDBACK] * 6, Action.SCRUBBED]
+
+
+def test_every_word_is_in_the_audit_chain_and_the_newest_on_the_notice(world: World) -> None:
+    one, other = world.platform("One"), world.platform("Other")
+    key = world.report()
+    world.expand()
+    for partner, word in (
+        (one, Word.ACKNOWLEDGED),
+        (other, Word.REMOVED),
+        (one, Word.NOT_FOUND),
+        (one, Word.NOT_FOUND),  # a repeat says nothing new
+        (one, Word.REMOVED),
+    ):
+        world.say(partner, key, word)
+    chain = world.house.store.audit_of(world.case(key).id)
+    notices = {partner: world.notice(key, partner).id for partner in (one, other)}
+    assert [(entry.actor, entry.action, entry.reason) for entry in chain[1:]] == [
+        ("partner", "feedback", f"acknowledged {notices[one]}"),
+        ("partner", "feedback", f"removed {notices[other]}"),
+        ("partner", "feedback", f"not_found {notices[one]}"),
+        ("partner", "feedback", f"removed {notices[one]}"),
+    ]
+    assert unbroken(chain, partial(world.house.keys.tag, Purpose.AUDIT))
+    assert world.notice(key, one).feedback.word is Word.REMOVED
+    assert world.case(key).version == len(chain) == 5
+
+
+def test_a_refused_word_is_not_in_the_chain(world: World) -> None:
+    partner, key = world.platform(), world.report()
+    world.expand()
+    with pytest.raises(FeedbackRefused):
+        world.say(partner, key, Word.WITHDRAWN_DONE)
+    assert world.count("audit") == 1
+
+
+def test_a_young_person_can_add_while_every_platform_answers(world: World) -> None:
+    """Both change the case: nobody may be turned away for the other."""
+    partners = [world.platform(f"Platform {n}") for n in range(12)]
+    key = world.report()
+    world.expand()
+    together = threading.Barrier(13)
+
+    def answer(partner: Partner) -> None:
+        together.wait()
+        world.say(partner, key, Word.ACKNOWLEDGED)
+        world.say(partner, key, Word.REMOVED)
+
+    def add() -> None:
+        together.wait()
+        for _ in range(5):
+            world.services.add_to_case(key, [a_photo()], a_request())
+
+    with ThreadPoolExecutor(13) as pool:
+        done = [pool.submit(answer, partner) for partner in partners] + [pool.submit(add)]
+    assert [one.exception() for one in done] == [None] * 13
+    assert world.case(key).item_count == 6
+    chain = world.house.store.audit_of(world.case(key).id)
+    assert len(chain) == 1 + 24 + 5
+    assert unbroken(chain, partial(world.house.keys.tag, Purpose.AUDIT))

@@ -27,6 +27,7 @@ from app.domain.errors import (
 from app.domain.report import ItemDraft
 from app.services.items import open_hashes, open_location
 from hashing.values import HashEntry, HashType, Pdq
+from partners.events import Event
 from partners.model import CaseId, PartnerId
 from partners.ports import Purpose
 from tests.app.services.world import (
@@ -66,6 +67,7 @@ def test_a_report_is_a_case_its_items_an_audit_entry_and_one_event(world: World)
     kept = [open_hashes(world.house, item) for item in world.house.store.items(case.id)]
     assert kept == [first.entries, second.entries]
     (event,) = world.house.store.open_events(10)
+    assert isinstance(event, Event)
     assert (event.case_id, event.items) == (case.id, (1, 2))
 
 

@@ -92,6 +92,8 @@ def test_a_message_given_up_is_counted_logged_and_makes_its_item_late(
         failed = 'report_remove_messages_failed_total{reason="endpoint-gone"}'
         world.post_until(lambda: metric(world, failed) == 1)
     world.runtime.worker.engine.close()
+    assert world.outcomes(key) == [{"Gone": "sent"}]  # not on the thread that tells the others
+    assert world.services.mark_late() == 1
     assert {e["event"] for e in events(log)} >= {"message.failed", "endpoint.disabled"}
     assert world.again(partner.id).endpoints[0].status == "disabled"
     assert world.outcomes(key) == [{"Gone": "late"}]

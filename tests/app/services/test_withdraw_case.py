@@ -12,6 +12,7 @@ import pytest
 from app.domain.case import CaseState
 from app.domain.errors import CaseNotFound, Contested
 from app.services.build_payload import BuildPayload
+from app.services.house import TRIES
 from app.services.withdraw_case import WithdrawCase
 from partners.errors import UnknownPartner
 from partners.events import EventType
@@ -208,13 +209,13 @@ class _Busy:
 
 def test_it_tries_again_when_something_came_between(world: World) -> None:
     key = world.report()
-    house = replace(world.house, store=_Busy(world, 9))  # type: ignore[arg-type]
+    house = replace(world.house, store=_Busy(world, TRIES - 1))  # type: ignore[arg-type]
     assert WithdrawCase(house)(key).state is CaseState.WITHDRAWN
 
 
 def test_it_says_so_when_it_could_not(world: World) -> None:
     key = world.report()
-    house = replace(world.house, store=_Busy(world, 10))  # type: ignore[arg-type]
+    house = replace(world.house, store=_Busy(world, TRIES))  # type: ignore[arg-type]
     with pytest.raises(Contested):
         WithdrawCase(house)(key)
 

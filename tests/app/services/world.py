@@ -259,6 +259,11 @@ class World:
             self.runtime.worker.engine.wake()
             self.runtime.worker.engine.step(0.1)
 
+    def give_up(self, message: Message) -> int:
+        """No further try is made; how many items became late by it."""
+        self.services.mark_late.given_up(message)
+        return self.services.mark_late()
+
     def say(self, partner: Partner, key: bytes, word: Word, item: int = 1) -> Notice:
         """The platform says that word of an item."""
         notice = self.notice(key, partner, item)

@@ -1,0 +1,233 @@
+"""Delivering what a queue names: the records are those that the delivering thread writes."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from app.adapters.sqlite.store import SqliteStore
+from app.ports import AddMessage, SaveMessage
+from partners.delivery import DeliverySettings
+from partners.gate import Gate, GateSettings
+from partners.model import Message, MessageId, MessageState
+from partners.ports import Answer, Post
+from tests.partners.conftest import MakeSender
+from tests.partners.platforms import Platform, answer, hang, in_turn
+from tests.partners.scripted import ScriptedSender
+from tests.partners.test_delivery import URL, House, simulated
+
+MINUTE = timedelta(minutes=1)
+
+
+@pytest.fixture
+def house(make_sender: MakeSender) -> House:
+    return House(make_sender())
+
+
+def test_only_what_is_named_is_delivered(house: House, certificate: Path) -> None:
+    with Platform(certificate=certificate) as platform:
+        named, other = house.tell(house.enrol(platform.url)[0], 2)
+        stored = house.engine().deliver([named.id, named.id], house.clock.now() + MINUTE)
+    assert [(m.id, m.state) for m in stored] == [(named.id, MessageState.DELIVERED)]
+    assert len(platform.received) == 1
+    assert house.now_is(other) == other
+    (attempt,) = house.store.attempts(named.id)
+    assert (attempt.status, attempt.number) == (200, 1)
+
+
+def test_what_is_not_due_or_not_there_is_left_alone(house: House, certificate: Path) -> None:
+    with Platform(certificate=certificate) as platform:
+        partner, _ = house.enrol(platform.url)
+        (later,) = house.tell(partner, due_at=house.clock.now() + MINUTE)
+        (aside,) = house.tell(partner, due_at=None)
+        ids = [later.id, aside.id, MessageId("msg_nowhere")]
+        assert house.engine().deliver(ids, house.clock.now() + MINUTE) == []
+    assert platform.received == []
+    assert [house.now_is(later), house.now_is(aside)] == [later, aside]
+
+
+def test_a_failed_try_says_when_it_is_due_again(house: House, certificate: Path) -> None:
+    with Platform(in_turn(answer(500), answer(200)), certificate) as platform:
+        (message,) = house.tell(house.enrol(platform.url)[0])
+        engine, end = house.engine(), house.clock.now() + MINUTE
+        (stored,) = engine.deliver([message.id], end)
+        assert stored == house.now_is(message)
+        assert stored.due_at is not None
+        assert stored.due_at > house.clock.now()
+        assert engine.deliver([message.id], end) == []  # not due yet
+    assert len(platform.received) == 1
+
+
+def test_more_than_an_endpoint_takes_at_once_waits_its_turn(
+    house: House, certificate: Path
+) -> None:
+    with Platform(certificate=certificate) as platform:
+        messages = house.tell(house.enrol(platform.url)[0], 60)
+        stored = house.engine().deliver([m.id for m in messages], house.clock.now() + MINUTE)
+    assert {m.state for m in stored} == {MessageState.DELIVERED}
+    told = Counter(request.headers["webhook-id"] for request in platform.received)
+    assert told == Counter(message.id for message in messages)
+
+
+def test_when_time_is_up_the_rest_is_given_back_and_due(house: House, certificate: Path) -> None:
+    """What hangs is waited for, as its time-out wants; what waits behind it is not."""
+    with Platform(hang, certificate) as stuck:
+        messages = house.tell(house.enrol(stuck.url)[0], 40)
+        stored = house.engine().deliver(
+            [m.id for m in messages], house.clock.now() + timedelta(seconds=0.3)
+        )
+        now = house.clock.now()
+    assert len(stored) == 40
+    assert len(stuck.received) <= 16
+    tried = [m for m in stored if m.attempts == 1]
+    back = [m for m in stored if m.attempts == 0]
+    assert (len(tried), len(back)) == (16, 24)
+    assert all(m.due_at is not None and m.due_at <= now + timedelta(seconds=3) for m in back)
+    assert {m.state for m in stored} == {MessageState.PENDING}
+
+
+def test_nothing_is_begun_when_the_time_is_over(house: House, certificate: Path) -> None:
+    with Platform(certificate=certificate) as platform:
+        (message,) = house.tell(house.enrol(platform.url)[0])
+        assert house.engine().deliver([message.id], house.clock.now()) == []
+    assert (platform.received, house.now_is(message)) == ([], message)
+
+
+def test_what_could_not_be_stored_is_stored_by_the_next_call(
+    house: House, certificate: Path
+) -> None:
+    class Failing(type(house.store)):  # type: ignore[misc]
+        failures = 1
+
+        def finish(self, results: object) -> None:
+            if self.failures:
+                self.failures -= 1
+                raise OSError("disk")
+            super().finish(results)
+
+    house.store = Failing()
+    with Platform(certificate=certificate) as platform:
+        (message,) = house.tell(house.enrol(platform.url)[0])
+        engine, end = house.engine(), house.clock.now() + MINUTE
+        with pytest.raises(OSError, match="disk"):
+            engine.deliver([message.id], end)
+        (stored,) = engine.deliver([message.id], end)
+    assert stored.state is MessageState.DELIVERED
+    assert len(platform.received) == 1
+
+
+ANSWERS = st.lists(
+    st.tuples(st.sampled_from([None, 200, 400, 410, 429, 500, 503]), st.integers(1, 9_000)),
+    min_size=1,
+    max_size=12,
+)
+
+
+def _run(answers: list[tuple[int | None, int]], count: int) -> tuple[House, list[Message]]:
+    """A house whose answers depend on the message and its try alone."""
+    tries: Counter[str] = Counter()
+
+    def answer_to(post: Post) -> Answer:
+        name = post.headers["webhook-id"]
+        tries[name] += 1
+        place = int(name.rpartition("_")[2]) + tries[name]
+        status, ms = answers[place % len(answers)]
+        error = None if status else "timeout"
+        return Answer(post.key, status, error, 0, timedelta(milliseconds=ms))
+
+    house = simulated(answer_to, draw=lambda: 0.5)
+    told = [house.enrol(URL)[0], house.enrol("https://other.platform.com/")[0]]
+    return house, [house.tell(told[n % 2])[0] for n in range(count)]
+
+
+def _records(house: House) -> list[object]:
+    return [
+        (m.id, m.state, m.attempts, [(a.status, a.error) for a in house.store.attempts(m.id)])
+        for m in house.store.all()
+    ]
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    answers=ANSWERS,
+    count=st.integers(1, 30),
+    seed=st.integers(0, 1 << 30),
+    kills=st.sets(st.integers(0, 30), max_size=3),
+)
+def test_the_records_are_those_of_the_thread(
+    answers: list[tuple[int | None, int]], count: int, seed: int, kills: set[int]
+) -> None:
+    """Whatever the queue does: out of order, twice, with strangers, or its sender killed."""
+    by_thread, _ = _run(answers, count)
+    engine = by_thread.engine()
+    while by_thread.store.next_due_at() is not None:
+        engine.step(3600)
+    engine.step(0)
+
+    chance = random.Random(seed)
+    by_queue, _ = _run(answers, count)
+    engine, senders = by_queue.engine(), [by_queue.sender]
+    for turn in range(100_000):
+        if (next_due_at := by_queue.store.next_due_at()) is None:
+            break
+        by_queue.clock.at = max(by_queue.clock.now(), next_due_at)  # type: ignore[attr-defined]
+        if turn in kills:  # between two calls: a frozen sandbox that does not come back
+            by_queue.sender = ScriptedSender(by_queue.clock, by_queue.sender.answer_to)  # type: ignore[arg-type,attr-defined]
+            senders.append(by_queue.sender)
+            engine = by_queue.engine()
+        due = [message.id for message in by_queue.store.due(by_queue.clock.now(), 10)]
+        named = [*due, *chance.choices(due, k=3), MessageId("msg_0")]
+        chance.shuffle(named)
+        engine.deliver(named, by_queue.clock.now() + timedelta(seconds=chance.choice([1, 60])))
+    assert _records(by_queue) == _records(by_thread)
+    assert [sender.twice_at_once for sender in senders] == [[]] * len(senders)  # type: ignore[attr-defined]
+
+
+def test_senders_that_know_nothing_of_each_other_share_what_an_endpoint_grants(
+    house: House,
+) -> None:
+    partner, _ = house.enrol("https://localhost:1/")
+    endpoint = partner.endpoints[0]
+    now = house.clock.now()
+    gates = [Gate(GateSettings(senders=4)) for _ in range(4)]
+    admitted = sum(gate.admit(endpoint, now) is None for gate in gates for _ in range(16))
+    assert admitted == 16
+
+
+def test_the_pace_is_the_settings(house: House) -> None:
+    house.pace = DeliverySettings(batch=3)
+    (message, *_) = house.tell(house.enrol("https://localhost:1/")[0], 8)
+    ids = [m.id for m in house.store.all()]
+    stored = house.engine().deliver(ids, house.clock.now() + MINUTE)
+    assert {m.id for m in stored} == set(ids)
+    assert house.now_is(message).attempts == 1
+
+
+def test_the_store_of_one_machine_keeps_the_same_records(
+    house: House, certificate: Path, tmp_path: Path
+) -> None:
+    """Over TLS and SQLite: the right answers, one retry, and nothing of what was not named."""
+    store = SqliteStore(tmp_path / "store.db")
+    with Platform(in_turn(answer(503), answer(200)), certificate) as platform:
+        partner, _ = house.enrol(platform.url)
+        named, other = house.tell(partner, 2, notice_id=None)
+        store.commit(AddMessage(named), AddMessage(other))
+        engine, end = house.engine(store), house.clock.now() + MINUTE
+        (tried,) = engine.deliver([named.id], end)
+        assert tried == store.message(named.id)
+        assert tried.due_at is not None
+        store.commit(SaveMessage(replace(tried, due_at=house.clock.now(), claim=tried.claim + 1)))
+        (delivered,) = engine.deliver([named.id, named.id], end)
+    assert delivered == store.message(named.id)
+    assert (delivered.state, delivered.attempts) == (MessageState.DELIVERED, 2)
+    assert [attempt.status for attempt in store.attempts(named.id)] == [503, 200]
+    assert store.message(other.id) == other
+    assert {r.headers["webhook-id"] for r in platform.received} == {named.id}
+    store.close()
