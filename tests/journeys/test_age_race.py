@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,14 +14,18 @@ from typing import Any
 
 import pytest
 
-from app.client.age import Device, ask_token
 from app.client.service import Service, report_body
+from tests.journeys.ages import PROFILES, Authorities, Proof
 from tests.journeys.calls import Said, a_case_key, a_key, a_photo, calling
 from tests.journeys.processes import House, Processes, Running, free_port
 from tests.journeys.sandbox import start_issuer
 
 TIMES = 40
 SPENT = "age-token-spent"
+TAKEN = "case-key-taken"
+OFFERED = (*PROFILES, "declared-v1")
+# Those whose token is not bound to a body before it is signed: it could go with two reports.
+LOOSE = ("pp-under18-v1", "jwt-age-v1")
 
 
 @dataclass(frozen=True)
@@ -40,29 +43,24 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Token:
-    """An age token, and the device that may use it."""
+    """A proof of age of one profile, in the hands of one young person."""
 
-    url: str
-    text: str
-    device: Device
+    profile: str
+    proof: Proof
 
-    def report(self, *items: dict[str, Any]) -> Attempt:
-        """A report of a new case with this token."""
-        body = report_body(a_case_key(), "jwt-age-v1", "13_15", items or (a_photo(),))
-        shown = self.device.proof(self.text, "POST", f"{self.url}/v1/reports", body, _now())
-        return Attempt(body, {"Authorization": f"DPoP {self.text}", "DPoP": shown})
-
-
-def _now() -> int:
-    return int(time.time())
+    def report(self, *items: dict[str, Any], case_key: str = "") -> Attempt:
+        """A report of a new case with this proof."""
+        body = report_body(case_key or a_case_key(), self.profile, "13_15", items or (a_photo(),))
+        return Attempt(body, self.proof(body))
 
 
 @dataclass
 class Pair:
-    """Two processes of one service on one data folder, and an issuer that both trust."""
+    """Two processes of one service on one data folder, and whom both trust."""
 
     house: House
     issuer: Running
+    authorities: Authorities
     ports: list[int] = field(default_factory=list)
     running: list[Running] = field(default_factory=list)
 
@@ -76,19 +74,11 @@ class Pair:
     def stop(self) -> None:
         assert [running.stop() for running in self.running] == [0, 0]
 
-    def token(self) -> Token:
+    def token(self, profile: str = "jwt-age-v1") -> Token:
         """A fresh one, for a fresh device."""
-        device = Device()
         challenge = Service(f"http://127.0.0.1:{self.ports[0]}").challenge()
-        asked = next(p for p in challenge["profiles"] if p["profile"] == "jwt-age-v1")
-        text = ask_token(
-            self.issuer.facts["url"],
-            device.thumbprint(),
-            asked["nonce"],
-            asked["issuers"][0]["audience"],
-            "age_under_18",
-        )
-        return Token(self.house.url, text, device)
+        where = self.issuer.facts["url"]
+        return Token(profile, self.authorities.proof(profile, challenge, self.house.url, where))
 
     def at_once(self, *sent: tuple[Attempt, str]) -> list[Said]:
         """The answers to these, each under its key, in turn through one process and the other."""
@@ -112,7 +102,10 @@ class Pair:
 def pair(tmp_path: Path) -> Iterator[Pair]:
     with Processes(tmp_path) as processes:
         issuer, trust = start_issuer(processes)
-        pair = Pair(House(processes, {"AGE_ISSUERS_FILE": str(trust)}), issuer)
+        authorities = Authorities()
+        trust.write_text(trust.read_text() + authorities.entries())
+        settings = {"AGE_ISSUERS_FILE": str(trust), "AGE_PROFILES": ",".join(OFFERED)}
+        pair = Pair(House(processes, settings), issuer, authorities)
         pair.start()
         yield pair
 
@@ -120,7 +113,7 @@ def pair(tmp_path: Path) -> Iterator[Pair]:
 def test_two_reports_with_one_token_at_two_processes_are_one_case(pair: Pair) -> None:
     won: Counter[int] = Counter()
     for number in range(1, TIMES + 1):
-        token = pair.token()
+        token = pair.token(LOOSE[number % 2])
         answers = pair.at_once((token.report(), a_key()), (token.report(), a_key()))
         assert sorted(answer.status for answer in answers) == [201, 401]
         assert {answer.code for answer in answers} == {None, SPENT}
@@ -132,12 +125,12 @@ def test_two_reports_with_one_token_at_two_processes_are_one_case(pair: Pair) ->
 
 def test_one_report_under_two_keys_at_two_processes_is_one_case(pair: Pair) -> None:
     for number in range(1, TIMES + 1):
-        report = pair.token().report()
+        report = pair.token(PROFILES[number % len(PROFILES)]).report()
         answers = pair.at_once((report, a_key()), (report, a_key()))
         assert min(answer.status for answer in answers) == 201
         (refused,) = [answer for answer in answers if answer.status != 201]
-        assert refused.code in (SPENT, "case-key-taken")
-        assert pair.count("cases") == number
+        assert refused.code in (SPENT, TAKEN)
+        assert pair.count("cases") == pair.count("spent_tokens") == number
 
 
 def test_one_report_under_one_key_at_two_processes_gets_one_answer(pair: Pair) -> None:
@@ -158,24 +151,57 @@ def test_a_proof_is_worth_nothing_with_another_report(pair: Pair) -> None:
     assert pair.count("cases") == 1
 
 
+def test_a_proof_moved_to_another_report_opens_nothing(pair: Pair) -> None:
+    """A bound one is refused for the body; a loose one has been spent."""
+    for number, profile in enumerate(PROFILES, start=1):
+        report = pair.token(profile).report()
+        assert report.send(pair.ports[0], a_key()).status == 201
+        moved = Attempt(report.body.replace(b"13_15", b"16_17"), report.headers)
+        assert moved.send(pair.ports[1], a_key()).code in ("age-refused", SPENT, TAKEN)
+        stolen = Attempt(pair.token(profile).report().body, report.headers)
+        wanted = SPENT if profile == "pp-under18-v1" else "age-refused"
+        assert stolen.send(pair.ports[1], a_key()).code == wanted
+        assert pair.count("cases") == number
+
+
 def test_a_spent_token_stays_spent_over_a_restart(pair: Pair) -> None:
-    tokens = [pair.token() for _ in range(5)]
-    for token in tokens:
-        assert token.report().send(pair.ports[0], a_key()).status == 201
+    tokens = [pair.token(profile) for profile in PROFILES]
+    first = [token.report() for token in tokens]
+    for report in first:
+        assert report.send(pair.ports[0], a_key()).status == 201
     pair.stop()
     pair.start()
-    for token in tokens:
+    for token, report in zip(tokens, first, strict=True):
         for port in pair.ports:
-            assert token.report().send(port, a_key()).code == SPENT
-    assert pair.count("cases") == 5
+            assert report.send(port, a_key()).code in (SPENT, TAKEN)
+            if token.profile in LOOSE:
+                assert token.report().send(port, a_key()).code == SPENT
+    assert pair.count("cases") == pair.count("spent_tokens") == len(PROFILES)
+
+
+def test_a_case_that_is_rolled_back_burns_no_token(pair: Pair) -> None:
+    """The commit fails after the proof was taken: the case key belongs to somebody else."""
+    case_key = a_case_key()
+    with calling(pair.ports[0]) as caller:
+        assert caller.report(case_key).status == 201
+    for number, profile in enumerate(PROFILES, start=1):
+        token = pair.token(profile)
+        report = token.report(case_key=case_key)
+        for port in pair.ports:
+            assert report.send(port, a_key()).code == TAKEN
+        assert pair.count("spent_tokens") == number - 1
+        assert token.report().send(pair.ports[1], a_key()).status == 201
+        assert pair.count("spent_tokens") == number
+    assert pair.count("cases") == 1 + len(PROFILES)
 
 
 def test_a_refused_report_does_not_burn_its_token(pair: Pair) -> None:
-    token = pair.token()
-    flat, nowhere = a_photo("0" * 64), a_photo(platforms=["ptn_nobody"])
-    assert token.report(flat).send(pair.ports[0], a_key()).code == "hash-unusable"
-    assert token.report(nowhere).send(pair.ports[1], a_key()).code == "platform-unknown"
-    assert pair.count("spent_tokens") == 0
-    assert token.report().send(pair.ports[1], a_key()).status == 201
-    assert token.report().send(pair.ports[0], a_key()).code == SPENT
-    assert pair.count("cases") == 1
+    for number, profile in enumerate(LOOSE, start=1):
+        token = pair.token(profile)
+        flat, nowhere = a_photo("0" * 64), a_photo(platforms=["ptn_nobody"])
+        assert token.report(flat).send(pair.ports[0], a_key()).code == "hash-unusable"
+        assert token.report(nowhere).send(pair.ports[1], a_key()).code == "platform-unknown"
+        assert pair.count("spent_tokens") == number - 1
+        assert token.report().send(pair.ports[1], a_key()).status == 201
+        assert token.report().send(pair.ports[0], a_key()).code == SPENT
+        assert pair.count("cases") == number

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
 
+from app.adapters.age.claims import check_fresh
 from app.adapters.age.jose import (
     Compact,
     PublicKey,
@@ -48,7 +49,7 @@ def check(binding: Binding, now: datetime, tolerance: timedelta) -> None:
     if not key.verifies(proof):
         raise AgeRefused(Reason.PROOF_SIGNATURE)
     _check_claims(proof.payload, binding)
-    _check_time(proof.payload["iat"], now, tolerance)
+    check_fresh(proof.payload["iat"], now, tolerance)
 
 
 def _read(text: str | None) -> Compact:
@@ -90,11 +91,3 @@ def _check_claims(claims: dict[str, object], binding: Binding) -> None:
     for name, (value, reason) in wanted.items():
         if claims[name] != value:
             raise AgeRefused(reason)
-
-
-def _check_time(iat: object, now: datetime, tolerance: timedelta) -> None:
-    if type(iat) is not int:
-        raise AgeRefused(Reason.PROOF_CLAIMS)
-    # Whole seconds: subtracting a float from an int of 4,000 digits would overflow.
-    if abs(iat - int(now.timestamp())) > tolerance.total_seconds():
-        raise AgeRefused(Reason.PROOF_STALE)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import re
+from binascii import a2b_base64, b2a_base64
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NoReturn
@@ -19,6 +19,7 @@ _ALGORITHM = {"Ed25519": "Ed25519", "P-256": "ES256"}
 ALGORITHMS = tuple(_ALGORITHM.values())
 
 _REGISTRY = JWSRegistry(algorithms=ALGORITHMS)
+_TO_URL, _FROM_URL = bytes.maketrans(b"+/", b"-_"), bytes.maketrans(b"-_", b"+/")
 _COMPACT = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)")
 
 
@@ -81,32 +82,35 @@ def read_public_key(jwk: object) -> PublicKey:
 
 def encode(raw: bytes) -> str:
     """base64url without padding."""
-    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode("ascii")
+    return b2a_base64(raw, newline=False).translate(_TO_URL).rstrip(b"=").decode("ascii")
 
 
 def decode(text: str) -> bytes:
     """The bytes of their only base64url spelling without padding. Raises Unreadable."""
     try:
-        raw = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+        raw = a2b_base64(text.encode("ascii").translate(_FROM_URL) + b"=" * (-len(text) % 4))
     except ValueError:
         raise Unreadable from None
-    # b64decode skips foreign characters and ignores the unused bits of the last one.
+    # a2b_base64 skips foreign characters and ignores the unused bits of the last one.
     if encode(raw) != text:
         raise Unreadable
     return raw
 
 
 def read_object(raw: bytes) -> dict[str, object]:
-    """A JSON object in UTF-8 without repeated keys, fractions, NaN or Infinity.
-
-    Raises Unreadable.
-    """
-    try:
-        value = _JSON.decode(raw.decode("utf-8"))
-    except (ValueError, RecursionError):
-        raise Unreadable from None
+    """A JSON object, read as read_json does. Raises Unreadable."""
+    value = read_json(raw)
     if not isinstance(value, dict):
         raise Unreadable
+    return value
+
+
+def read_json(raw: bytes) -> object:
+    """JSON in UTF-8 without repeated keys, fractions, NaN or Infinity. Raises Unreadable."""
+    try:
+        value: object = _JSON.decode(raw.decode("utf-8"))
+    except (ValueError, RecursionError):
+        raise Unreadable from None
     return value
 
 

@@ -2,42 +2,24 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from hashlib import sha256
+from datetime import datetime, timedelta
 
-from app.adapters.age import dpop
-from app.adapters.age.issuers import Issuer, IssuerFile
-from app.adapters.age.jose import ALGORITHMS, Compact, Unreadable, encode, read_compact
+from app.adapters.age import claims, dpop
+from app.adapters.age.claims import USUAL, Life, Tolerance
+from app.adapters.age.issuers import IssuerFile
+from app.adapters.age.jose import ALGORITHMS, encode
 from app.adapters.age.reasons import Reason
+from app.adapters.age.trust import Issuer
 from app.adapters.age.windows import DayWindow
-from app.domain.age import AgeBand, AgeClaim, Presentation, Spend
+from app.domain.age import AgeClaim, Presentation
 from app.domain.errors import AgeRefused
 from partners.ports import Clock
 
 PROFILE = "jwt-age-v1"
 TYPE = "age-proof+jwt"
-MOST_CHARACTERS = 4096
 LONGEST_LIFE = timedelta(minutes=15)
-# What the token may say, and for whom: today's child, or an adult who was one in the image.
-PREDICATES = {
-    "age_under_18": {AgeBand.UNDER_13, AgeBand.FROM_13_TO_15, AgeBand.FROM_16_TO_17},
-    "was_under_18_at": {AgeBand.WAS_UNDER_18},
-}
 _CLAIMS = {"iss", "aud", "iat", "exp", "jti", "nonce", "cnf"}
-_JTI = re.compile(r"[\x21-\x7e]{8,128}")
-
-
-@dataclass(frozen=True, slots=True)
-class Tolerance:
-    """How far clocks may be apart: the issuer's from ours, and the device's from ours."""
-
-    issuer: timedelta = timedelta(seconds=60)
-    device: timedelta = timedelta(minutes=5)
-
-
-_USUAL = Tolerance()
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +28,7 @@ class _Claims:
 
     iss: str
     aud: str
-    iat: int
-    exp: int
+    life: Life
     jti: str
     nonce: str
     thumbprint: str
@@ -64,7 +45,7 @@ class JwtAge:
         issuers: IssuerFile,
         secret: bytes,
         clock: Clock,
-        tolerance: Tolerance = _USUAL,
+        tolerance: Tolerance = USUAL,
     ) -> None:
         """`secret` is at least 32 bytes, the same on every machine of the service."""
         self._issuers = issuers
@@ -93,130 +74,46 @@ class JwtAge:
 
     def verify(self, presentation: Presentation, now: datetime) -> AgeClaim:
         """What the token asserts, once everything of docs/AGE.md holds. Raises AgeRefused."""
-        text = _token_text(presentation.token)
-        issuer, claims = self._authentic(text, now)
-        self._check(claims, issuer, now)
-        if presentation.band not in PREDICATES[claims.predicate]:
+        text = claims.bounded(presentation.token)
+        issuer, said = self._authentic(text, now)
+        self._check(said, issuer, now)
+        if presentation.band not in claims.PREDICATES[said.predicate]:
             raise AgeRefused(Reason.BAND)
-        binding = dpop.Binding(presentation, text, claims.thumbprint)
+        binding = dpop.Binding(presentation, text, said.thumbprint)
         dpop.check(binding, now, self._tolerance.device)
-        return AgeClaim(issuer.trust.basis, self._spend(claims))
+        spend = claims.spend_once(said.iss, said.jti, said.life.exp, self._tolerance.issuer)
+        return AgeClaim(issuer.trust.basis, spend)
 
     def _authentic(self, text: str, now: datetime) -> tuple[Issuer, _Claims]:
-        token = _read(text)
-        issuer = self._issuer(token.payload.get("iss"), now)
-        _check_signature(token, issuer)
+        token = claims.read(text, TYPE)
+        iss = token.payload.get("iss")
+        known = self._issuers.current().jwt
+        issuer = claims.trusted(known.get(iss) if isinstance(iss, str) else None, now)
+        claims.check_signature(token, issuer)
         return issuer, _claims(token.payload)
 
-    def _issuer(self, iss: object, now: datetime) -> Issuer:
-        issuer = self._issuers.current().jwt.get(iss) if isinstance(iss, str) else None
-        if issuer is None:
-            raise AgeRefused(Reason.ISSUER_UNKNOWN)
-        if not issuer.trust.holds(now):
-            raise AgeRefused(Reason.ISSUER_WINDOW)
-        return issuer
-
-    def _check(self, claims: _Claims, issuer: Issuer, now: datetime) -> None:
-        if claims.aud != issuer.audience:
+    def _check(self, said: _Claims, issuer: Issuer, now: datetime) -> None:
+        if said.aud != issuer.audience:
             raise AgeRefused(Reason.AUDIENCE)
-        self._check_times(claims, int(now.timestamp()))
-        if claims.nonce not in map(encode, self._nonces.accepted(now)):
+        said.life.check(now, LONGEST_LIFE, self._tolerance.issuer)
+        if said.nonce not in map(encode, self._nonces.accepted(now)):
             raise AgeRefused(Reason.CHALLENGE)
-
-    def _check_times(self, claims: _Claims, now: int) -> None:
-        if not 0 < claims.exp - claims.iat <= LONGEST_LIFE.total_seconds():
-            raise AgeRefused(Reason.LIFETIME)
-        if claims.iat > now + self._tolerance.issuer.total_seconds():
-            raise AgeRefused(Reason.NOT_YET_VALID)
-        if claims.exp <= now - self._tolerance.issuer.total_seconds():
-            raise AgeRefused(Reason.EXPIRED)
-
-    def _spend(self, claims: _Claims) -> Spend:
-        name = claims.iss.encode() + b"\0" + claims.jti.encode()
-        expires_at = datetime.fromtimestamp(claims.exp, UTC) + self._tolerance.issuer
-        return Spend(sha256(name).digest(), expires_at)
-
-
-def _token_text(token: str | None) -> str:
-    if not token:
-        raise AgeRefused(Reason.TOKEN_MISSING)
-    if len(token) > MOST_CHARACTERS:
-        raise AgeRefused(Reason.TOKEN_TOO_LARGE)
-    return token
-
-
-def _read(text: str) -> Compact:
-    try:
-        token = read_compact(text)
-    except Unreadable:
-        raise AgeRefused(Reason.TOKEN_MALFORMED) from None
-    # Exactly these: `jku`, `x5u`, `jwk` and `x5c` would let a token bring its own key.
-    if token.header.keys() != {"typ", "alg", "kid"}:
-        raise AgeRefused(Reason.TOKEN_HEADER)
-    if token.header["typ"] != TYPE:
-        raise AgeRefused(Reason.TOKEN_TYPE)
-    return token
-
-
-def _check_signature(token: Compact, issuer: Issuer) -> None:
-    if token.header["alg"] != issuer.alg:
-        raise AgeRefused(Reason.TOKEN_ALG)
-    kid = token.header["kid"]
-    key = issuer.keys.get(kid) if isinstance(kid, str) else None
-    if key is None:
-        raise AgeRefused(Reason.KEY_UNKNOWN)
-    if not key.verifies(token):
-        raise AgeRefused(Reason.TOKEN_SIGNATURE)
 
 
 def _claims(payload: dict[str, object]) -> _Claims:
-    predicate = _predicate(payload)
+    predicate = claims.predicate(payload, _CLAIMS)
     return _Claims(
-        iss=_text(payload["iss"]),
-        aud=_text(payload["aud"]),
-        iat=_seconds(payload["iat"]),
-        exp=_seconds(payload["exp"]),
-        jti=_token_id(payload["jti"]),
-        nonce=_text(payload["nonce"]),
+        iss=claims.text(payload["iss"]),
+        aud=claims.text(payload["aud"]),
+        life=Life.of(payload),
+        jti=claims.token_id(payload["jti"]),
+        nonce=claims.text(payload["nonce"]),
         thumbprint=_thumbprint(payload["cnf"]),
         predicate=predicate,
     )
 
 
-def _predicate(payload: dict[str, object]) -> str:
-    """The one claim of age, after checking that nothing else is said."""
-    said = payload.keys() & PREDICATES.keys()
-    if payload.keys() - _CLAIMS - said or len(said) > 1:
-        raise AgeRefused(Reason.CLAIM_EXTRA)
-    if _CLAIMS - payload.keys() or not said:
-        raise AgeRefused(Reason.CLAIM_MISSING)
-    (predicate,) = said
-    # The literal: 1, "true" and [0] are true to Python as well.
-    if payload[predicate] is not True:
-        raise AgeRefused(Reason.CLAIM_NOT_TRUE)
-    return predicate
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise AgeRefused(Reason.CLAIM_SHAPE)
-    return value
-
-
-def _seconds(value: object) -> int:
-    # A bool is an int to Python.
-    if type(value) is not int:
-        raise AgeRefused(Reason.CLAIM_SHAPE)
-    return value
-
-
-def _token_id(value: object) -> str:
-    if not _JTI.fullmatch(_text(value)):
-        raise AgeRefused(Reason.CLAIM_SHAPE)
-    return _text(value)
-
-
 def _thumbprint(cnf: object) -> str:
     if not isinstance(cnf, dict) or cnf.keys() != {"jkt"}:
         raise AgeRefused(Reason.CLAIM_SHAPE)
-    return _text(cnf["jkt"])
+    return claims.text(cnf["jkt"])

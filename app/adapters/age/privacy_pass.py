@@ -7,25 +7,30 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 
-from app.adapters.age.issuers import BlindIssuer, IssuerFile, Issuers
+from app.adapters.age.claims import bounded
+from app.adapters.age.issuers import IssuerFile
 from app.adapters.age.jose import Unreadable
 from app.adapters.age.private_token import TYPE, Token, TokenKey, token_challenge
 from app.adapters.age.reasons import Reason
+from app.adapters.age.trust import BlindIssuer, Issuers
 from app.adapters.age.windows import DayWindow, day_of
 from app.domain.age import AgeBand, AgeClaim, Presentation, Spend
 from app.domain.errors import AgeRefused
 from partners.ports import Clock
 
 PROFILE = "pp-under18-v1"
-MOST_CHARACTERS = 4096
 
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """A challenge that we gave: to whose address, and on which day since 1970."""
+    """A challenge that we gave: to whose address, and how long a spend of it is remembered.
+
+    To a midnight: a finer time could be matched with the issuer's. A token counts on the
+    challenge's day and the day after; one day more, for machines whose clocks differ.
+    """
 
     address: tuple[str, str]
-    day: int
+    kept_until_at: datetime
 
 
 class _Accepted:
@@ -35,7 +40,9 @@ class _Accepted:
         self.issuers = issuers
         self.today = today
         self.by_digest = {
-            sha256(token_challenge(*address, contexts.of(day))).digest(): _Asked(address, day)
+            sha256(token_challenge(*address, contexts.of(day))).digest(): _Asked(
+                address, _midnight(day + 3)
+            )
             for day in (today, today - 1)
             for address in map(_address, issuers.blind)
         }
@@ -56,19 +63,15 @@ class PrivacyPass:
     def challenge(self) -> dict[str, object]:
         """The same for everybody: what to have signed, and by which key.
 
-        `challenge` and `token_key` are base64url with padding, as in `WWW-Authenticate`.
+        `challenge` and `token_key` are base64url with padding, as in `WWW-Authenticate`. An issuer
+        with a page that gives tokens has its address as `pass_url`.
         """
         now = self._clock.now()
         context = self._contexts.current(now)
         return {
             "profile": self.profile,
             "issuers": [
-                {
-                    "issuer": issuer.id,
-                    "basis": str(issuer.trust.basis),
-                    "challenge": _padded(token_challenge(*_address(issuer), context)),
-                    "token_key": _padded(issuer.keys[0].spki),
-                }
+                _asked_of(issuer, context)
                 for issuer in self._issuers.current().blind
                 if issuer.trust.holds(now)
             ],
@@ -90,7 +93,7 @@ class PrivacyPass:
             raise AgeRefused(Reason.TOKEN_SIGNATURE)
         if presentation.band is AgeBand.WAS_UNDER_18:
             raise AgeRefused(Reason.BAND)
-        return AgeClaim(issuer.trust.basis, _spend(token, asked.day))
+        return AgeClaim(issuer.trust.basis, _spend(token, asked))
 
     def _accepted(self, issuers: Issuers, today: int) -> dict[bytes, _Asked]:
         """The challenges that a token may answer, by digest: the same all day, so kept."""
@@ -104,13 +107,19 @@ def _address(issuer: BlindIssuer) -> tuple[str, str]:
     return issuer.id, issuer.audience
 
 
+def _asked_of(issuer: BlindIssuer, context: bytes) -> dict[str, str]:
+    asked = {
+        "issuer": issuer.id,
+        "basis": str(issuer.trust.basis),
+        "challenge": _padded(token_challenge(*_address(issuer), context)),
+        "token_key": _padded(issuer.keys[0].spki),
+    }
+    return asked | ({"pass_url": issuer.pass_url} if issuer.pass_url else {})
+
+
 def _read(text: str | None) -> Token:
-    if not text:
-        raise AgeRefused(Reason.TOKEN_MISSING)
-    if len(text) > MOST_CHARACTERS:
-        raise AgeRefused(Reason.TOKEN_TOO_LARGE)
     try:
-        token = Token.parse(text)
+        token = Token.parse(bounded(text))
     except Unreadable:
         raise AgeRefused(Reason.TOKEN_MALFORMED) from None
     if token.type != TYPE:
@@ -127,13 +136,12 @@ def _key(token: Token, issuers: Issuers, now: datetime) -> tuple[BlindIssuer, To
     return found
 
 
-def _spend(token: Token, day: int) -> Spend:
-    """The token's one use, kept to a midnight: a finer time could be matched with the issuer's.
+def _spend(token: Token, asked: _Asked) -> Spend:
+    return Spend(sha256(token.key_id + sha256(token.nonce).digest()).digest(), asked.kept_until_at)
 
-    The token counts on `day` and the day after; one day more, for machines whose clocks differ.
-    """
-    value = sha256(token.key_id + sha256(token.nonce).digest()).digest()
-    return Spend(value, datetime.fromtimestamp(0, UTC) + timedelta(days=day + 3))
+
+def _midnight(day: int) -> datetime:
+    return datetime.fromtimestamp(0, UTC) + timedelta(days=day)
 
 
 def _padded(raw: bytes) -> str:

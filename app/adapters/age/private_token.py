@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Self
+from typing import NamedTuple, Self
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.padding import MGF1, PSS
@@ -30,8 +30,7 @@ _PADDING = PSS(mgf=MGF1(SHA384()), salt_length=48)
 _TEXT = re.compile(r"[A-Za-z0-9_-]*={0,2}")
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(NamedTuple):
     """A token as redeemed. Nothing is verified yet."""
 
     type: bytes

@@ -66,7 +66,7 @@ def test_two_issuers_of_one_name_are_refused() -> None:
     [
         ("format = 1", "format = 2", "file: format must be 1"),
         ("format = 1", "", "file: format must be 1"),
-        ('"jwt-age-v1"', '"sdjwt-age-v1"', "issuer 1: profile must be one of"),
+        ('"jwt-age-v1"', '"declared-v1"', "issuer 1: profile must be one of"),
         (f'id = "{ONE.id}"', "", "issuer 1: id must be"),
         (f'id = "{ONE.id}"', 'id = ""', "issuer 1: id must be"),
         (f'id = "{ONE.id}"', 'id = "a b"', "issuer 1: id must be"),

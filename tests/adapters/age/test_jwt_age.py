@@ -17,8 +17,9 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from app.adapters.age.claims import Tolerance
 from app.adapters.age.issuers import IssuerFile
-from app.adapters.age.jwt_age import JwtAge, Tolerance
+from app.adapters.age.jwt_age import JwtAge
 from app.adapters.age.reasons import Reason
 from app.domain.age import AgeBand, AgeBasis
 from app.domain.errors import AgeRefused

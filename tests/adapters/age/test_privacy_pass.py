@@ -20,7 +20,7 @@ from app.adapters.age.private_token import token_challenge
 from app.adapters.age.reasons import Reason
 from app.domain.age import AgeBand, AgeBasis, AgeClaim, Presentation
 from app.domain.errors import AgeRefused
-from tests.adapters.age.minting import FixedClock, never
+from tests.adapters.age.minting import FixedClock, World, never
 
 NAME = "under18.broker.example"
 ORIGIN = "report.example"
@@ -160,6 +160,63 @@ def test_the_challenge_is_the_same_for_everybody_and_names_the_key(broker: Broke
     assert raw[2 : 4 + len(name)] == len(name).to_bytes(2, "big") + name
     assert raw[4 + len(name)] == 32
     assert raw[37 + len(name) :] == len(origin).to_bytes(2, "big") + origin
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://broker.example/pass",
+        "https://broker.example:8443",
+        "http://127.0.0.1:8091/pass",
+        "http://localhost/",
+        "http://[::1]:9/",
+    ],
+)
+def test_an_issuer_may_name_its_page_of_passes(broker: Broker, url: str) -> None:
+    broker.path.write_text(FILE.replace("[[issuer]]", f"[[issuer]]\npass_url = '{url}'", 1))
+    challenge: Any = broker.verifier.challenge()
+    assert [issuer.get("pass_url") for issuer in challenge["issuers"]] == [url, None]
+    assert "pass_url" not in challenge["issuers"][1]
+    assert broker.verify(DOCUMENT.token(broker.digest()))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "'http://broker.example/pass'",
+        "'http://127.0.0.1.example/'",
+        "'http://localhost.example/'",
+        "'https:///pass'",
+        "'https://'",
+        "'https://broker.example/pass?who=me'",
+        "'https://broker.example/#pass'",
+        "'https://somebody@broker.example/'",
+        '"https://broker.example\\\\@other.example/"',
+        "'https://broker.example:port/'",
+        "'https://broker.example:0/'",
+        "'https://[broker/'",
+        "'https://broker.example/a page'",
+        "'javascript:alert(1)'",
+        "'//broker.example/'",
+        "'ftp://127.0.0.1/'",
+        "''",
+        "7",
+        "['https://broker.example/']",
+        "'https://broker.example/" + "a" * 250 + "'",
+    ],
+)
+def test_the_page_of_passes_is_https_or_on_this_machine(url: str) -> None:
+    with pytest.raises(BadIssuers) as refused:
+        parse(FILE.replace("[[issuer]]", f"[[issuer]]\npass_url = {url}", 1))
+    assert refused.value.problems == [
+        "issuer 1: pass_url must be an https address, or http on loopback, without a query"
+    ]
+
+
+def test_only_a_blind_issuer_has_a_page_of_passes(shared_world: World) -> None:
+    text = shared_world.path.read_text()
+    with pytest.raises(BadIssuers, match="issuer 1: has 1 members"):
+        parse(text.replace("[[issuer]]", "[[issuer]]\npass_url = 'https://x.example'", 1))
 
 
 def test_tokens_of_today_and_yesterday_count(broker: Broker) -> None:

@@ -1,5 +1,5 @@
 """Against the vectors in tests/vectors/age: one set minted blind by an independent client and
-issuer, one in Python. They are this project's own; RFC 9578's are not carried."""
+issuer, one in Python. They are this project's own; test_rfc9578.py has the RFC's."""
 
 from __future__ import annotations
 
