@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urldefrag
 
 from flask import (
     Blueprint,
@@ -36,6 +37,7 @@ DEVICE = Path(__file__).resolve().parents[3] / "hashing" / "device"
 STATIC = Path(__file__).with_name("static")
 LEFT = "left"
 LEFT_FOR = timedelta(minutes=5)
+TOP = "#top"  # of any page, also of one that names no such part (HTML, 7.4.6.4)
 _TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 
 blueprint = Blueprint("child", __name__, template_folder="templates")
@@ -114,7 +116,7 @@ def in_language(code: str) -> AnyResponse:
 
 def _shell(code: str) -> AnyResponse:
     if LEFT in request.cookies:
-        return _away()
+        return _away(TOP)
     held = shelf()
     page = render_template(
         "child/shell.html",
@@ -131,7 +133,7 @@ def _shell(code: str) -> AnyResponse:
 def box(code: str) -> AnyResponse:
     """The frame in which photos are opened and hashed."""
     if LEFT in request.cookies:
-        return _away()
+        return _away(TOP)
     return _answer(render_template("child/box.html", **_box_words(code)), policies.BOX_HEADERS)
 
 
@@ -229,8 +231,10 @@ def left() -> AnyResponse:
     return response
 
 
-def _away() -> AnyResponse:
-    return redirect(shelf().pages.leave_to, 303)
+def _away(fragment: str = "") -> AnyResponse:
+    """To the neutral site. A browser takes along what stands behind the `#` of our address, unless
+    the new address has a fragment of its own."""
+    return redirect(urldefrag(shelf().pages.leave_to).url + fragment, 303)
 
 
 # ---- files ---------------------------------------------------------------------------------------

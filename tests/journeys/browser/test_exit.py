@@ -114,7 +114,7 @@ def test_for_a_while_every_page_leads_away(stage: World, path: str) -> None:
     by_button(page)
     page.wait_for_url(f"{stage.weather}/today")
     page.goto(path)
-    assert page.url == f"{stage.weather}/today"
+    assert page.url == f"{stage.weather}/today#top"
 
 
 def test_nothing_is_left_in_the_browser_but_the_mark_of_leaving(stage: World) -> None:

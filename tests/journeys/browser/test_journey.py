@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -11,8 +13,10 @@ from playwright.sync_api import Page, Route, expect
 
 from app.client.case_code import case_key
 from app.client.service import Service
+from hashing.video import Vpdq
+from tests.hashing import film
 from tests.journeys.browser import way
-from tests.journeys.browser.world import EDITS, PHOTO, PHOTOS, STRANGERS, World
+from tests.journeys.browser.world import COPY, EDITS, PHOTO, PHOTOS, STRANGERS, World
 from tests.journeys.processes import ROOT
 
 pytestmark = pytest.mark.browser
@@ -173,20 +177,92 @@ def test_a_link_goes_to_the_one_platform_that_takes_one(stage: World) -> None:
     way.send(page)
 
 
-def test_a_video_goes_by_its_exact_copies_and_says_so(stage: World) -> None:
+CLIP = ROOT / "tests/vectors/clip.mp4"
+
+
+def item_to_send(page: Page) -> dict[str, Any]:
+    """What the last look before sending shows of the one item."""
+    way.step(page, "check")
+    (item,) = json.loads(page.locator("#body").text_content() or "")["items"]
+    return dict(item)
+
+
+def test_a_video_is_found_in_a_copy_that_was_encoded_again(stage: World) -> None:
+    assert COPY in stage.finder.listed()
     page = stage.page()
     way.to_choose(page)
-    way.choose(page, ROOT / "tests/vectors/clip.mp4")
+    way.choose(page, CLIP)
+    expect(page.locator("#files .ready")).to_have_text("Ready")
+    way.press_next(page, "choose")
+    way.press_next(page, "where")
+    item = item_to_send(page)
+    assert (item["kind"], list(item["hashes"])) == ("video", ["vpdq", "sha256", "md5"])
+    frames = Vpdq.of_lines(item["hashes"]["vpdq"]).frames
+    assert [frame.number for frame in frames] == [0, 25, 50, 75, 100, 125]
+    way.send(page)
+    page.locator("#kept").click()
+    way.step(page, "status")
+    way.until_outcomes(page, BOTH)
+    assert COPY not in stage.finder.listed()
+    way.withdraw(page)
+    way.until_outcomes(page, FORGOTTEN)
+
+
+def test_a_video_without_frames_goes_by_its_exact_copies_and_says_so(
+    stage: World, tmp_path: Path
+) -> None:
+    cut = tmp_path / "cut.mp4"
+    cut.write_bytes(CLIP.read_bytes()[: CLIP.stat().st_size // 2])
+    page = stage.page()
+    way.to_choose(page)
+    way.choose(page, cut)
     expect(page.locator("#files .ready")).to_have_text("Ready. We can find exact copies of it.")
     way.press_next(page, "choose")
     way.press_next(page, "where")
-    way.step(page, "check")
-    item = json.loads(page.locator("#body").text_content() or "")["items"][0]
-    assert (item["kind"], [entry["type"] for entry in item["hashes"]]) == (
-        "video",
-        ["sha256", "md5"],
-    )
-    way.send(page)
+    assert list(item_to_send(page)["hashes"]) == ["sha256", "md5"]
+
+
+def test_a_video_under_way_shows_how_far_and_can_be_stopped(stage: World, tmp_path: Path) -> None:
+    slow = film.write(tmp_path / "slow.mp4", film.scenes() * 8, width=640, crf=20)
+    page = stage.page()
+    way.to_choose(page)
+    page.frame_locator("#box").locator("#file").set_input_files(str(slow))
+    bar = page.locator("#files progress")
+    expect(bar).to_be_visible(timeout=way.WITHIN_MS)
+    give_up_at = time.monotonic() + 20
+    while int(bar.get_attribute("value") or 0) < 1:
+        assert time.monotonic() < give_up_at
+        page.wait_for_timeout(20)
+    page.locator("#files button").click()
+    expect(page.locator("#files .refused")).to_have_text("You stopped this. Nothing was sent.")
+
+
+def test_one_photo_is_taken_back_and_the_others_stay(stage: World) -> None:
+    page = stage.page()
+    way.report(page, PHOTO, PHOTOS / "rocket.jpg")
+    page.locator("[data-step=status] [data-go=change]").click()
+    change = way.step(page, "change")
+    expect(change.locator("#each button")).to_have_text(["Take back Photo 1", "Take back Photo 2"])
+    change.locator("#each button").nth(1).click()
+    withdraw = way.step(page, "withdraw")
+    expect(withdraw.locator("#which")).to_contain_text("Photo 2")
+    withdraw.locator("#withdraw").click()
+    items = way.step(page, "status").locator("#items .item")
+    expect(items.nth(1)).to_contain_text("You took this one back.")
+    expect(items.nth(0)).not_to_contain_text("took this one back")
+    page.locator("[data-step=status] [data-go=change]").click()
+    expect(way.step(page, "change").locator("#each")).to_be_hidden()
+    page.locator("[data-step=change] [data-go=withdraw]").click()
+    expect(way.step(page, "withdraw").locator("#which")).to_contain_text("all that you sent")
+
+
+def test_what_is_too_much_for_one_body_is_said_kindly(stage: World) -> None:
+    page = stage.page()
+    way.to_check(page, PHOTO)
+    refusal = {"code": "body-too-large", "status": 413}
+    page.route("**/v1/reports", lambda route: route.fulfill(status=413, json=refusal))
+    page.locator("#send").click()
+    expect(way.step(page, "check").locator(".wrong")).to_contain_text("half of it now")
 
 
 def test_a_photo_of_twelve_megapixels(stage: World, tmp_path: Path) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+from PIL import Image
 from playwright.sync_api import Error, Page, expect
 
 from tests.journeys.browser import way
@@ -14,6 +17,7 @@ from tests.journeys.browser.proof import (
     Build,
     Headers,
     faults,
+    number_of_hashes,
     relay_to,
 )
 from tests.journeys.browser.world import PHOTO, PHOTOS, World
@@ -43,6 +47,40 @@ def test_the_whole_way_sends_what_is_on_the_list_and_no_more(stage: World) -> No
         way.withdraw(page)
     assert faults(relay.seen, photos, stage.asked_elsewhere[elsewhere:]) == []
     assert 0 < sent <= FIXED_BYTES + BYTES_PER_HASH * 67 * len(photos)
+
+
+@pytest.mark.parametrize(("files", "budget"), [(1, 16), (1, 125), (7, 16), (7, 64)])
+def test_a_report_of_any_size_keeps_to_its_bytes(
+    stage: World, tmp_path: Path, files: int, budget: int
+) -> None:
+    photos = [parts_of(PHOTO, tmp_path / f"{at}.jpg", at) for at in range(files)]
+
+    def with_budget(path: str, body: bytes, headers: Headers) -> bytes:
+        return body.replace(b'data-budget="64"', f'data-budget="{budget}"'.encode())
+
+    with relay_to(stage.house.url) as relay:
+        relay.build = with_budget
+        page = stage.page("/en", base_url=relay.url)
+        way.to_check(page, *photos)
+        asked = relay.size()
+        way.send(page)
+        sent = relay.size() - asked
+        (report,) = [one for one in relay.seen if one.target == "/v1/reports"]
+    assert faults(relay.seen, photos) == []
+    items = json.loads(report.body)["items"]
+    hashes = sum(number_of_hashes(item["hashes"]) for item in items)
+    assert len(items) == files
+    assert files * 10 < hashes <= files * (budget + 3)
+    assert 0 < sent <= FIXED_BYTES + BYTES_PER_HASH * hashes
+    assert report.size - len(report.body) <= 1200
+
+
+def parts_of(photo: Path, to: Path, at: int) -> Path:
+    """Another photo: a part of this one."""
+    with Image.open(photo) as picture:
+        left, top = picture.width * at // 20, picture.height * at // 25
+        picture.crop((left, top, left + picture.width // 2, top + picture.height // 2)).save(to)
+    return to
 
 
 def test_no_request_ever_carries_a_byte_run_of_the_photo(stage: World) -> None:

@@ -6,7 +6,7 @@ import re
 import time
 from pathlib import Path
 
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import ConsoleMessage, Locator, Page, expect
 
 WITHIN_MS = 20_000
 
@@ -36,6 +36,38 @@ def to_choose(page: Page, age: str = "13_15") -> None:
     pick(page, "age", age)
     pick(page, "you", "me")
     step(page, "choose")
+
+
+def to_proof(page: Page, age: str = "13_15") -> None:
+    """From the first screen to the choice how the age is shown."""
+    for name in ("leave", "start", "safe"):
+        press_next(page, name)
+    pick(page, "age", age)
+    step(page, "proof")
+
+
+def get_pass(page: Page, years: int = 15, person: str = "") -> None:
+    """From the choice how the age is shown to the broker's pages, and back."""
+    step(page, "proof").locator("#show-age").click()
+    at_broker(page, years, person)
+
+
+def at_broker(page: Page, years: int = 15, person: str = "") -> None:
+    """Through the broker's pages, back to ours."""
+    page.locator("form[action='/providers/development/start'] button").click()
+    page.locator("#age").fill(str(years))
+    page.locator("#person").fill(person)
+    page.locator("main form button").click()
+
+
+def on_to_check(page: Page, *files: Path) -> None:
+    """From where the age is known to the last look before sending."""
+    pick(page, "you", "me")
+    step(page, "choose")
+    choose(page, *files)
+    press_next(page, "choose")
+    press_next(page, "where")
+    step(page, "check")
 
 
 def choose(page: Page, *files: Path) -> None:
@@ -70,6 +102,16 @@ def report(page: Page, *files: Path) -> str:
     page.locator("#kept").click()
     step(page, "status")
     return code
+
+
+def tab_to(page: Page, selector: str) -> None:
+    """Tab until it has the focus, as one does who has no mouse."""
+    page.locator(selector).wait_for()
+    for _ in range(60):
+        if page.evaluate("s => document.activeElement?.matches(s) ?? false", selector):
+            return
+        page.keyboard.press("Tab")
+    raise AssertionError(f"Tab never reached {selector}")
 
 
 def outcomes(page: Page) -> dict[str, str]:
@@ -108,11 +150,16 @@ def withdraw(page: Page) -> None:
     step(page, "status")
 
 
-def errors_of(page: Page) -> list[str]:
-    """Collects what the browser complains about on this page from now on."""
+def errors_of(page: Page, of: str = "") -> list[str]:
+    """Collects what the browser complains about from now on, `of` addresses that begin so."""
     said: list[str] = []
+
+    def hear(line: ConsoleMessage) -> None:
+        if line.type == "error" and line.location["url"].startswith(of):
+            said.append(line.text)
+
     page.on("pageerror", lambda fault: said.append(str(fault)))
-    page.on("console", lambda line: said.append(line.text) if line.type == "error" else None)
+    page.on("console", hear)
     return said
 
 

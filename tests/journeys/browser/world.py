@@ -14,7 +14,9 @@ from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from app.web.child.operator import SHIPPED
-from tests.journeys.processes import ROOT, House, Processes
+from tests.hashing import film
+from tests.journeys.browser.broker import start_broker, trust_broker
+from tests.journeys.processes import ROOT, House, Processes, Running, free_port
 from tests.journeys.sandbox import Platform, enrol, start_platform
 
 PHOTOS = ROOT / "infra/sandbox/photos"
@@ -42,6 +44,8 @@ class World:
     folder: Path
     weather: str  # the neutral site
     asked_elsewhere: list[str]  # what it was asked for
+    broker: Running | None = None  # gives passes, where the world was made with one
+    relay_port: int = 0  # where a relay may stand that the broker lets passes go to
     contexts: list[BrowserContext] = field(default_factory=list)
 
     def context(self, **options: Any) -> BrowserContext:
@@ -78,6 +82,7 @@ def _screenshot(picture: Image.Image) -> Image.Image:
 
 
 EDITS = {"cropped": _cropped, "mirrored": _mirrored, "screenshot": _screenshot}
+COPY = "copy-clip.mp4"  # of tests/vectors/clip.mp4, encoded again
 EDITED = ("coffee.jpg", "chelsea.jpg")
 STRANGERS = ("hubble.jpg", "rocket.jpg")
 
@@ -129,13 +134,18 @@ def write_pages(data: Path, weather: str) -> None:
 
 
 @contextmanager
-def world(folder: Path, **settings: str) -> Iterator[World]:
+def world(folder: Path, *, with_broker: bool = False, **settings: str) -> Iterator[World]:
     """Everything started; ended again when the block is left."""
     copies = edited_copies(folder)
+    copies[COPY] = film.write(folder / COPY, film.scenes(), width=192, crf=28)
     strangers = {name: PHOTOS / name for name in STRANGERS}
     with weather_site() as (weather, asked), Processes(folder) as processes:
         house = House(processes, {"TAKE_LOCATIONS": "yes", **settings})
         write_pages(house.data, weather)
+        relay_port, broker = free_port(), None
+        if with_broker:
+            broker = start_broker(processes, [house.url, f"http://127.0.0.1:{relay_port}"])
+            trust_broker(house, broker)
         finder = start_platform(processes, "Picnic", {**strangers, **copies}, sealed=True)
         other = start_platform(processes, "Postcard", strangers, sealed=False)
         enrol(house, finder)
@@ -143,5 +153,5 @@ def world(folder: Path, **settings: str) -> Iterator[World]:
         house.start()
         with sync_playwright() as driver:
             browser = driver.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-            yield World(house, finder, other, browser, folder, weather, asked)
+            yield World(house, finder, other, browser, folder, weather, asked, broker, relay_port)
             browser.close()

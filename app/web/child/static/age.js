@@ -1,13 +1,26 @@
+/** How an age can be shown to this service: what of its profiles this page can speak. */
+export const PASS = "pp-under18-v1";
+export const WORD = "declared-v1";
+
 /**
- * How an age is shown. One entry a profile that this page can speak; the service's order decides.
- * An entry gets the profile's part of the challenge and the body, and gives the headers to add.
+ * Whom to ask for a pass (an issuer's part of the challenge), or null. The service's order decides:
+ * a pass is offered only where it comes before somebody's bare word.
  */
-const PROFILES = {
-  "declared-v1": async () => ({}),
-};
+export function passOffer(profiles) {
+  const names = profiles.map(({ profile }) => profile);
+  const [pass, word] = [names.indexOf(PASS), names.indexOf(WORD)];
+  if (pass < 0 || (word >= 0 && word < pass)) return null;
+  return (profiles[pass].issuers ?? []).find(({ pass_url: page }) => isPage(page)) ?? null;
+}
 
-/** The profile to use of those that the service accepts, or null. */
-export const chosenProfile = (profiles) =>
-  profiles.find(({ profile }) => Object.hasOwn(PROFILES, profile)) ?? null;
+/** Whether the service takes an age that nobody checked. */
+export const takesWord = (profiles) => profiles.some(({ profile }) => profile === WORD);
 
-export const proofHeaders = (chosen, body) => PROFILES[chosen.profile](chosen, body);
+/** Only a page on the web may be opened, never a script or a program. */
+function isPage(address) {
+  try {
+    return ["https:", "http:"].includes(new URL(address).protocol);
+  } catch {
+    return false;
+  }
+}

@@ -34,9 +34,14 @@ export class Chosen {
     return this.#entries.filter(({ hashes }) => hashes).map(({ kind, hashes }) => ({ kind, hashes }));
   }
 
-  forget() {
-    this.#entries = [];
+  /** Puts back what was ready before this page was left for a while. */
+  restore(items) {
+    this.#entries = items.map(({ kind, hashes }) => ({ kind, hashes }));
     this.#draw();
+  }
+
+  forget() {
+    this.restore([]);
   }
 
   /** Only our own box is heard, and of it only what letters.js knows. */
@@ -90,8 +95,7 @@ export class Chosen {
     if (this.items.length >= this.#most) {
       return { refused: words("choose.too_many", { most: this.#most }) };
     }
-    const own = hashes.find(({ type }) => type === "sha256").value;
-    const same = this.items.some((item) => item.hashes.some(({ value }) => value === own));
+    const same = this.items.some((item) => item.hashes.sha256 === hashes.sha256);
     return same ? { refused: words("choose.same") } : { kind, hashes };
   }
 
@@ -137,8 +141,11 @@ export class Chosen {
   }
 }
 
+/** A video of which no frame could be read. */
+const onlyExact = ({ kind, hashes }) => kind === "video" && hashes.vpdq === undefined;
+
 function stateOf(entry) {
   if (entry.refused) return entry.refused;
-  if (entry.hashes) return words(entry.kind === "video" ? "choose.ready_exact" : "choose.ready");
+  if (entry.hashes) return words(onlyExact(entry) ? "choose.ready_exact" : "choose.ready");
   return words("choose.working", { percent: entry.percent });
 }

@@ -4,7 +4,18 @@ import { say, words } from "./words.js";
 
 export function leave() {
   document.body.replaceChildren();
+  forget();
   location.replace("/leave");
+}
+
+/** The answer of /leave says the same to the browser; this holds without internet too. */
+function forget() {
+  try {
+    sessionStorage.clear();
+    localStorage.clear();
+  } catch {
+    // Nothing may be kept here, so nothing is.
+  }
 }
 
 /** Every way out on the page; Back to a page that the browser kept asks the server anew. */

@@ -3,11 +3,16 @@
 /** The steps that are counted on the way to sending. */
 export const WAY = ["start", "safe", "age", "you", "choose", "where", "check"];
 
+/** After the age is shown, or not, one goes on where one was: `after`. */
+const afterAge = ({ age, after }) => (age === undefined ? "age" : (after ?? "you"));
+
 const NEXT = {
   leave: () => "start",
   start: () => "safe",
   safe: () => "age",
-  age: ({ age }) => (age === "adult" ? "then" : "you"),
+  age: ({ age, offered }) => (age === "adult" ? "then" : offered ? "proof" : "you"),
+  proof: afterAge,
+  passed: afterAge,
   then: ({ then }) => (then === "under" ? "you" : "adult"),
   you: ({ you }) => (you === "other" ? "other" : "choose"),
   choose: ({ adding }) => (adding ? "check" : "where"),
@@ -16,6 +21,7 @@ const NEXT = {
 const BACK = {
   safe: () => "start",
   age: () => "safe",
+  proof: ({ after }) => (after === undefined || after === "you" ? "age" : after),
   then: () => "age",
   adult: () => "then",
   you: ({ age }) => (age === "adult" ? "then" : "age"),

@@ -23,7 +23,12 @@ const MOST_HASHES = 131;
 const WORTH_MATCHING = 50;
 const VARIANT = /^[a-z0-9][a-z0-9.+-]{0,39}$/;
 const DIGITS = { pdq: 64, "pdq-512": 64, sha256: 64, md5: 32 };
+const KINDS = {
+  photo: { all: ["pdq", "sha256", "md5"], some: ["pdq-512"] },
+  video: { all: ["sha256", "md5"], some: ["vpdq"] },
+};
 const HEX = /^[0-9a-f]+$/;
+const FRAME = /^(0|[1-9][0-9]{0,8}),([5-9][0-9]|100),[0-9a-f]{64},(0|[1-9][0-9]{0,8})\.[0-9]{3}$/;
 
 const whole = (value, low, high) => Number.isInteger(value) && value >= low && value <= high;
 const plain = (value) =>
@@ -33,29 +38,52 @@ const only = (value, ...names) =>
   Reflect.ownKeys(value).length === names.length &&
   names.every((name) => Object.hasOwn(value, name));
 
-function hashOf(raw) {
-  const matched = plain(raw) && (raw.type === "pdq" || raw.type === "pdq-512");
-  const names = matched ? ["type", "value", "variant", "quality"] : ["type", "value"];
-  if (!only(raw, ...names)) return null;
-  const { type, value } = raw;
-  if (typeof type !== "string" || !Object.hasOwn(DIGITS, type)) return null;
-  if (typeof value !== "string" || value.length !== DIGITS[type] || !HEX.test(value)) return null;
-  if (!matched) return Object.freeze({ type, value });
-  const { variant, quality } = raw;
-  if (typeof variant !== "string" || !VARIANT.test(variant)) return null;
-  if (!whole(quality, WORTH_MATCHING, 100)) return null;
-  return Object.freeze({ type, value, variant, quality });
+const isHex = (value, type) =>
+  typeof value === "string" && value.length === DIGITS[type] && HEX.test(value);
+
+/** The hashes of copies by name, made anew; null for anything else. */
+function copiesOf(raw, type) {
+  if (!plain(raw) || !whole(Reflect.ownKeys(raw).length, 1, MOST_HASHES)) return null;
+  const copies = [];
+  for (const name of Reflect.ownKeys(raw)) {
+    const copy = raw[name];
+    if (typeof name !== "string" || !VARIANT.test(name)) return null;
+    if (!only(copy, "quality", "value") || !isHex(copy.value, type)) return null;
+    if (!whole(copy.quality, WORTH_MATCHING, 100)) return null;
+    copies.push([name, Object.freeze({ quality: copy.quality, value: copy.value })]);
+  }
+  return Object.freeze(Object.fromEntries(copies));
 }
 
-/** One of each exact hash, and no variant twice; null otherwise. */
+/** The frames of a video, line by line; null for anything else. */
+function framesOf(raw) {
+  if (!Array.isArray(raw) || !whole(raw.length, 1, MOST_HASHES)) return null;
+  const lines = Array.from(raw);
+  return lines.every((line) => typeof line === "string" && FRAME.test(line))
+    ? Object.freeze(lines)
+    : null;
+}
+
+function hashesOfType(raw, type) {
+  if (type === "vpdq") return framesOf(raw);
+  if (type.startsWith("pdq")) return copiesOf(raw, type);
+  return isHex(raw, type) ? raw : null;
+}
+
+const numberIn = (hashes) => (typeof hashes === "string" ? 1 : Object.keys(hashes).length);
+
+/** What the kind of file must have, and perhaps what it may have; null otherwise. */
 function hashesIn(raw, kind) {
-  if (!Array.isArray(raw) || !whole(raw.length, 2, kind === "photo" ? MOST_HASHES : 2)) return null;
-  const hashes = Array.from(raw, hashOf);
-  if (hashes.includes(null)) return null;
-  const names = new Set(hashes.map(({ type, variant }) => `${type} ${variant ?? ""}`));
-  const exact = names.has("md5 ") && names.has("sha256 ");
-  const own = kind === "video" || names.has("pdq original");
-  return names.size === hashes.length && exact && own ? Object.freeze(hashes) : null;
+  const { all, some } = KINDS[kind];
+  if (!plain(raw)) return null;
+  const types = Reflect.ownKeys(raw);
+  const known = (type) => all.includes(type) || some.includes(type);
+  if (!types.every(known) || !all.every((type) => types.includes(type))) return null;
+  const hashes = types.map((type) => [type, hashesOfType(raw[type], type)]);
+  if (hashes.some(([, of]) => of === null)) return null;
+  if (kind === "photo" && !Object.hasOwn(raw.pdq, "original")) return null;
+  const number = hashes.reduce((sum, [, of]) => sum + numberIn(of), 0);
+  return number <= MOST_HASHES ? Object.freeze(Object.fromEntries(hashes)) : null;
 }
 
 const SHAPES = {
@@ -83,17 +111,16 @@ export function letterFrom(raw) {
   return hashes && Object.freeze({ is: "hashed", file: raw.file, kind: raw.kind, hashes });
 }
 
-/** What of the library's result is sent: the hashes that can find something. */
-export function hashesOf({ kind, variants = [], pdq512, md5, sha256 }) {
-  const matched = variants.map(({ name, hex, quality }) => ({
-    type: "pdq",
-    value: hex,
-    variant: name,
-    quality,
-  }));
-  if (kind === "photo" && pdq512?.quality >= WORTH_MATCHING) {
-    const { hex, quality } = pdq512;
-    matched.push({ type: "pdq-512", value: hex, variant: "original", quality });
+/** What of the library's result is sent, as the service takes it: what can find something. */
+export function hashesOf({ kind, variants = [], pdq512, vpdq, md5, sha256 }) {
+  if (kind === "video") {
+    const frames = vpdq ? { vpdq: vpdq.trimEnd().split("\n") } : {};
+    return { ...frames, sha256, md5 };
   }
-  return [...matched, { type: "sha256", value: sha256 }, { type: "md5", value: md5 }];
+  const copies = variants.map(({ name, hex, quality }) => [name, { quality, value: hex }]);
+  const small =
+    pdq512?.quality >= WORTH_MATCHING
+      ? { "pdq-512": { original: { quality: pdq512.quality, value: pdq512.hex } } }
+      : {};
+  return { pdq: Object.fromEntries(copies), ...small, sha256, md5 };
 }

@@ -1,23 +1,42 @@
 /** The young person's way, from the first screen to the last. Nothing is kept beyond this page. */
-import { chosenProfile, proofHeaders } from "./age.js";
 import { Chosen } from "./chosen.js";
 import { digitsOf, keyOf, newCode } from "./code.js";
 import { byId, element } from "./elements.js";
 import { watchForLeaving } from "./exit.js";
 import { back, bandOf, next } from "./journey.js";
 import { offerOffline } from "./offline.js";
+import { Proof } from "./proof.js";
 import { onPress, sectionOf, show, shownStep, wrong } from "./screens.js";
-import { NoLine, Parcel, Refused, challenge, openCase, platforms, withdrawCase } from "./service.js";
-import { drawCase } from "./status.js";
-import { drawPlatforms, pickedPlatforms } from "./where.js";
+import {
+  NoLine,
+  Parcel,
+  Refused,
+  challenge,
+  openCase,
+  platforms,
+  sleep,
+  withdrawCase,
+  withdrawItem,
+} from "./service.js";
+import { drawCase, nameOf, takeable } from "./status.js";
+import { changeList, changesOfList, drawPlatforms, pickedPlatforms } from "./where.js";
 import { hasWords, say, words } from "./words.js";
 
+const PATIENCE_MS = 3000;
+const AGE_WAS_WRONG = new Set(["age-refused", "age-token-spent"]);
+
 const chosen = new Chosen();
+const proof = new Proof();
 const answers = { adding: false };
-const known = { challenge: null, platforms: null };
+const known = { challenge: null, platforms: null, list: null };
 let code = null;
 let key = null;
 let parcel = null;
+let sending = null; // the pass in it
+let asking = null;
+let shownProfile = null;
+let found = null;
+let takingBack = null; // the one photo or video; null: all
 
 // ---- going on and back --------------------------------------------------------------------------
 
@@ -33,24 +52,55 @@ const CHECKS = {
 
 /** What must be known before a step is shown. */
 const ENTRIES = {
+  safe: () => void learn().catch(() => {}), // early, so that nobody waits for it later
+  proof: () => proof.draw(),
   where: async () => {
-    known.challenge ??= await challenge();
+    await learn();
     if (known.platforms === null) drawPlatforms((known.platforms = await platforms()));
+    if (known.list !== null) changeList(known.list);
+    known.list = null;
   },
   check: async () => {
-    known.challenge ??= await challenge();
+    await learn();
     if (!answers.adding) {
       code ??= newCode();
       key ??= await keyOf(code, known.challenge.case_key);
     }
-    parcel = null;
+    dropParcel();
     drawLeaving();
+  },
+  change: () => drawEach(),
+  withdraw: () => {
+    byId("which").textContent =
+      takingBack === null
+        ? words("withdraw.all")
+        : words("withdraw.only", { name: nameOf(takingBack) });
   },
   start: () => {
     answers.adding = false;
     code = key = null;
   },
 };
+
+/** The service's challenge, asked for once. */
+async function learn() {
+  asking ??= challenge();
+  try {
+    known.challenge = await asking;
+  } catch (error) {
+    asking = null;
+    throw error;
+  }
+  proof.learn(known.challenge);
+}
+
+/** Whether to ask how the age is to be shown: not without a line, for one can go on without. */
+async function passIsOffered() {
+  Object.assign(answers, { after: "you", without: false });
+  if (answers.age === "adult" || !navigator.onLine) return false;
+  await Promise.race([learn().catch(() => {}), sleep(PATIENCE_MS)]);
+  return proof.offered && !proof.hasPass;
+}
 
 function picked(group) {
   const radio = document.querySelector(`input[name=${group}]:checked`);
@@ -67,6 +117,7 @@ async function go(where) {
     sectionOf(step).querySelector("input, iframe")?.focus();
     return;
   }
+  if (where === "next" && step === "age") answers.offered = await passIsOffered();
   const target = where === "next" ? next(step, answers) : where === "back" ? back(step, answers) : where;
   await enter(target);
 }
@@ -91,15 +142,87 @@ function startAdding() {
   show("choose");
 }
 
+function goWithout() {
+  answers.without = true;
+  return go("next");
+}
+
+function takeBack(item) {
+  takingBack = item;
+  return enter("withdraw");
+}
+
+/** One button for each photo or video that can be taken back by itself. */
+function drawEach() {
+  const buttons = takeable(found).map((item) => {
+    const name = words("withdraw.one", { name: nameOf(item) });
+    return element("button", { type: "button", class: "quiet", onclick: () => takeBack(item) }, name);
+  });
+  byId("each").hidden = buttons.length === 0;
+  byId("each").replaceChildren(...buttons);
+}
+
+const GOES = { add: startAdding, without: goWithout, withdraw: () => takeBack(null) };
 for (const button of document.querySelectorAll("[data-go]")) {
   const { go: where } = button.dataset;
-  onPress(button, "", () => (where === "add" ? startAdding() : go(where)));
+  onPress(button, "", () => (GOES[where] ?? go)(where));
+}
+
+// ---- showing the age ----------------------------------------------------------------------------
+
+const withPass = () => !answers.without && answers.age !== "adult";
+
+onPress(byId("show-age"), words("proof.going"), async () => {
+  answers.without = false;
+  if (answers.age === undefined || proof.hasPass) return go("next");
+  if (!navigator.onLine) return wrong(words("problem.no_line"));
+  try {
+    asking = null;
+    await learn();
+    if (!proof.offered) return chooseAgain("unavailable");
+    await proof.goForPass(whatWaits());
+  } catch (error) {
+    explain(error);
+  }
+});
+
+/** What is to be there again when this page is: nothing of it is readable meanwhile. */
+function whatWaits() {
+  const { age, you, then, after } = answers;
+  const waits = { age, you, then, after: after === "check" ? "where" : after };
+  return { answers: waits, items: chosen.items, list: known.platforms && changesOfList() };
+}
+
+function takeUp({ answers: waited, items, list }) {
+  Object.assign(answers, waited);
+  for (const group of ["age", "then", "you"]) {
+    const radio = document.querySelector(`input[name=${group}][value="${waited[group]}"]`);
+    if (radio) radio.checked = true;
+  }
+  chosen.restore(items);
+  known.list = list;
+}
+
+/** Every wrong or missing pass ends in a choice: try again, somebody who helps, or go on without. */
+function chooseAgain(problem) {
+  proof.draw();
+  show("proof");
+  wrong(words(`proof.${problem}`));
+}
+
+async function begin() {
+  const back = await proof.cameBack();
+  if (back === null) return show("leave", { focus: false });
+  if (back.rest !== null) takeUp(back.rest);
+  if (back.problem === null) return show("passed");
+  await learn().catch(() => {});
+  chooseAgain(back.problem);
 }
 
 // ---- what leaves the phone ----------------------------------------------------------------------
 
 function itemsToSend() {
-  const items = chosen.items.map(({ kind, hashes }) => ({ kind, hashes: hashes.map(shortly) }));
+  const { items } = chosen;
   if (answers.adding) return items;
   const { ids: platforms, locations } = pickedPlatforms();
   const where = {
@@ -109,14 +232,10 @@ function itemsToSend() {
   return items.map((item) => ({ ...item, ...where }));
 }
 
-/** Without what the service takes for granted. */
-const shortly = ({ variant, ...hash }) =>
-  variant === undefined || variant === "original" ? hash : { ...hash, variant };
-
 function bodyToSend() {
   const items = itemsToSend();
   if (answers.adding) return JSON.stringify({ case_key: key, items });
-  const { profile } = chosenProfile(known.challenge.profiles) ?? { profile: "none" };
+  const profile = proof.profile({ withPass: withPass() });
   return JSON.stringify({ case_key: key, age: { profile, band: bandOf(answers) }, items });
 }
 
@@ -133,11 +252,13 @@ function drawLeaving() {
   lines.push(words("check.key"));
   byId("leaves").replaceChildren(...lines.map((line) => element("li", {}, line)));
   byId("body").textContent = JSON.stringify(JSON.parse(bodyToSend()), null, 1);
+  shownProfile = proof.profile({ withPass: withPass() });
 }
 
 function linesOfReport() {
   const { names, locations } = pickedPlatforms();
   const lines = [words("check.age", { band: words(`age.${answers.age}`) })];
+  if (withPass() && proof.hasPass) lines.push(words("check.pass"));
   if (names.length > 0) lines.push(words("check.apps", { names: names.join(", ") }));
   if (locations.length > 0) lines.push(words("check.links"));
   return lines;
@@ -146,9 +267,10 @@ function linesOfReport() {
 async function parcelToSend() {
   const body = bodyToSend();
   if (answers.adding) return new Parcel("/v1/case/items", body);
-  const profile = chosenProfile(known.challenge.profiles);
-  if (profile === null) throw new Refused(401, "age-refused");
-  return new Parcel("/v1/reports", body, await proofHeaders(profile, body));
+  const how = proof.chosen({ withPass: withPass() });
+  if (how?.profile !== shownProfile) throw new Refused(401, "age-refused"); // a pass grew too old
+  sending = how.pass;
+  return new Parcel("/v1/reports", body, sending && { Authorization: sending.text });
 }
 
 onPress(byId("send"), words("check.sending"), async () => {
@@ -157,17 +279,36 @@ onPress(byId("send"), words("check.sending"), async () => {
     await parcel.send();
     sent();
   } catch (error) {
-    if (error instanceof Refused) parcel = null;
-    if (error.code === "case-key-taken") {
-      code = key = null;
-      await enter("check");
-    }
-    explain(error);
+    await notSent(error);
   }
 });
 
+/** Nothing is lost: what was chosen stays, and so does a pass that was not what was wrong. */
+async function notSent(error) {
+  if (!(error instanceof Refused)) return explain(error);
+  const ageWasWrong = AGE_WAS_WRONG.has(error.code);
+  const problem = sending === null ? "none" : "not_taken";
+  if (ageWasWrong) sending = null; // what was refused is of no more use
+  dropParcel();
+  if (ageWasWrong && proof.offered) {
+    answers.after = "check";
+    return chooseAgain(problem);
+  }
+  if (error.code === "case-key-taken") {
+    code = key = null;
+    await enter("check");
+  }
+  explain(error);
+}
+
+/** What was not sent is made anew; the pass in it may still count, and the service will say. */
+function dropParcel() {
+  proof.putBack(sending);
+  parcel = sending = null;
+}
+
 function sent() {
-  parcel = null;
+  parcel = sending = null;
   chosen.forget();
   byId("body").textContent = "";
   if (answers.adding) {
@@ -200,7 +341,7 @@ byId("copy").addEventListener("click", async () => {
 
 async function look() {
   try {
-    drawCase(await openCase(key));
+    drawCase((found = await openCase(key)));
     return true;
   } catch (error) {
     explain(error);
@@ -229,7 +370,7 @@ onPress(byId("open"), words("enter.opening"), async () => {
     return;
   }
   try {
-    known.challenge ??= await challenge();
+    await learn();
     key = await keyOf(digits, known.challenge.case_key);
   } catch (error) {
     explain(error);
@@ -246,7 +387,8 @@ byId("typed").addEventListener("keydown", (event) => {
 
 onPress(byId("withdraw"), words("withdraw.working"), async () => {
   try {
-    drawCase(await withdrawCase(key));
+    found = await (takingBack === null ? withdrawCase(key) : withdrawItem(key, takingBack.number));
+    drawCase(found);
     show("status");
   } catch (error) {
     explain(error);
@@ -263,4 +405,4 @@ for (const link of document.querySelectorAll("[data-replace]")) {
 }
 watchForLeaving();
 offerOffline();
-show("leave", { focus: false });
+await begin();

@@ -35,7 +35,7 @@ async function call(method, path, body, headers = {}) {
   }
 }
 
-const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+export const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 const passing = (error) => error instanceof NoLine || error.status >= 500 || error.status === 409;
 
 async function patiently(work) {
@@ -59,6 +59,10 @@ const withKey = (path) => (key) =>
   patiently(() => call("POST", path, JSON.stringify({ case_key: key })));
 export const openCase = withKey("/v1/case/open");
 export const withdrawCase = withKey("/v1/case/withdraw");
+export const withdrawItem = (key, item) =>
+  patiently(() =>
+    call("POST", "/v1/case/items/withdraw", JSON.stringify({ case_key: key, item })),
+  );
 
 /**
  * A report or an addition that can be sent again without being taken twice: its bytes and its key

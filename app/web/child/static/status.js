@@ -8,16 +8,27 @@ export function drawCase(found) {
   const state = STATES[found.state];
   byId("state").hidden = state === undefined;
   byId("state").textContent = state === undefined ? "" : words(state);
-  byId("items").replaceChildren(...found.items.map((item) => itemOf(item)));
+  byId("items").replaceChildren(...found.items.map((item) => itemOf(item, found.can_change)));
   for (const button of document.querySelectorAll("[data-open]")) button.hidden = !found.can_change;
 }
 
-function itemOf({ number, kind, platforms }) {
-  const title = element("h2", {}, words(kind === "video" ? "choose.video" : "choose.photo", { number }));
+export const nameOf = ({ number, kind }) =>
+  words(kind === "video" ? "choose.video" : "choose.photo", { number });
+
+/** What can be taken back by itself: nothing where no other would stay. */
+export function takeable({ can_change: open, items }) {
+  const here = items.filter(({ withdrawn }) => !withdrawn);
+  return open && here.length > 1 ? here : [];
+}
+
+function itemOf(item, open) {
+  const { platforms } = item;
+  const title = element("h2", {}, nameOf(item));
   const rows = platforms.map((row) => rowOf(row));
   const list =
     rows.length > 0 ? element("ul", { class: "apps" }, ...rows) : element("p", {}, words("status.no_apps"));
-  return element("section", { class: "item" }, title, list);
+  const gone = open && item.withdrawn ? [element("p", {}, words("withdraw.one_done"))] : [];
+  return element("section", { class: "item" }, title, ...gone, list);
 }
 
 function rowOf(row) {

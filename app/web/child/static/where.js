@@ -30,12 +30,28 @@ function linkOf(id, name) {
   return element("div", { class: "link" }, element("label", { for: input.id }, words("where.link")), input, sealed);
 }
 
+/** What was changed in the list, to be put back after this page was left for a while. */
+export function changesOfList() {
+  const off = [...boxesOfList()].filter((box) => !box.checked).map((box) => box.value);
+  const links = [...linksOfList()].map((input) => [input.dataset.link, input.value]);
+  return { off, links };
+}
+
+export function changeList({ off, links }) {
+  for (const box of boxesOfList()) box.checked = !off.includes(box.value);
+  const typed = new Map(links);
+  for (const input of linksOfList()) input.value = typed.get(input.dataset.link) ?? "";
+}
+
+const boxesOfList = () => byId("platforms").querySelectorAll("input[type=checkbox]");
+const linksOfList = () => byId("platforms").querySelectorAll("[data-link]");
+
 /** { ids, names, locations }: no ids when all are meant, so that those who join later are told. */
 export function pickedPlatforms() {
-  const boxes = [...byId("platforms").querySelectorAll("input[type=checkbox]")];
+  const boxes = [...boxesOfList()];
   const ticked = boxes.filter((box) => box.checked);
   const told = new Set(ticked.map((box) => box.value));
-  const locations = [...byId("platforms").querySelectorAll("[data-link]")]
+  const locations = [...linksOfList()]
     .map((input) => ({ platform: input.dataset.link, where_seen: input.value.trim() }))
     .filter(({ platform, where_seen: seen }) => seen !== "" && told.has(platform));
   return {

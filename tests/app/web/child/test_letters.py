@@ -10,12 +10,15 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from app.settings import Settings
 from tests.app.web.running import ROOT
 
-PDQ = {"type": "pdq", "value": "0f" * 32, "variant": "original", "quality": 90}
-SHA = {"type": "sha256", "value": "ab" * 32}
-MD5 = {"type": "md5", "value": "cd" * 16}
-HASHED = {"is": "hashed", "file": 0, "kind": "photo", "hashes": [PDQ, SHA, MD5]}
+PDQ = {"quality": 90, "value": "0f" * 32}
+SHA, MD5 = "ab" * 32, "cd" * 16
+PHOTO = {"pdq": {"original": PDQ}, "sha256": SHA, "md5": MD5}
+FRAME = f"30,90,{'0f' * 32},1.001"
+VIDEO = {"vpdq": [FRAME], "sha256": SHA, "md5": MD5}
+HASHED = {"is": "hashed", "file": 0, "kind": "photo", "hashes": PHOTO}
 GOOD: list[Any] = [
     {"is": "ready"},
     {"is": "ended"},
@@ -25,7 +28,10 @@ GOOD: list[Any] = [
     {"is": "progress", "file": 49, "percent": 100},
     {"is": "refused", "file": 0, "code": "empty_file"},
     HASHED,
-    {"is": "hashed", "file": 3, "kind": "video", "hashes": [SHA, MD5]},
+    {**HASHED, "hashes": {**PHOTO, "pdq": {"original": PDQ, "flipy": PDQ, "constructor": PDQ}}},
+    {**HASHED, "hashes": {**PHOTO, "pdq-512": {"original": PDQ}}},
+    {"is": "hashed", "file": 3, "kind": "video", "hashes": {"sha256": SHA, "md5": MD5}},
+    {"is": "hashed", "file": 3, "kind": "video", "hashes": {**VIDEO, "vpdq": [FRAME] * 129}},
 ]
 
 
@@ -42,8 +48,20 @@ def read(letters: list[Any]) -> dict[str, Any]:
     return found
 
 
-def with_hashes(*hashes: Any, kind: str = "photo") -> dict[str, Any]:
-    return {**HASHED, "kind": kind, "hashes": list(hashes)}
+def photo(**hashes: Any) -> dict[str, Any]:
+    return {**HASHED, "hashes": {**PHOTO, **hashes}}
+
+
+def copy(name: str = "original", **parts: Any) -> dict[str, Any]:
+    return photo(pdq={name: {**PDQ, **parts}})
+
+
+def video(**hashes: Any) -> dict[str, Any]:
+    return {**HASHED, "kind": "video", "hashes": {**VIDEO, **hashes}}
+
+
+def without(letter: dict[str, Any], name: str) -> dict[str, Any]:
+    return {**letter, "hashes": {k: v for k, v in letter["hashes"].items() if k != name}}
 
 
 BAD: list[Any] = [
@@ -64,27 +82,25 @@ BAD: list[Any] = [
     {**HASHED, "file": 50},
     {**HASHED, "kind": "picture"},
     {**HASHED, "name": "beach.jpg"},
-    with_hashes(),
-    with_hashes(PDQ),
-    with_hashes(SHA, MD5),
-    with_hashes(PDQ, SHA, MD5, kind="video"),
-    with_hashes(PDQ, SHA, SHA),
-    with_hashes(PDQ, SHA, MD5, MD5),
-    with_hashes(PDQ, PDQ, SHA, MD5),
-    with_hashes({**PDQ, "value": "0f" * 31}, SHA, MD5),
-    with_hashes({**PDQ, "value": "0f" * 33}, SHA, MD5),
-    with_hashes({**PDQ, "value": "0F" * 32}, SHA, MD5),
-    with_hashes({**PDQ, "value": "/9j/" * 16}, SHA, MD5),
-    with_hashes({**PDQ, "value": ["0f" * 32]}, SHA, MD5),
-    with_hashes({**PDQ, "quality": 49}, SHA, MD5),
-    with_hashes({**PDQ, "quality": 101}, SHA, MD5),
-    with_hashes({**PDQ, "quality": "90"}, SHA, MD5),
-    with_hashes({**PDQ, "variant": "A photo of me"}, SHA, MD5),
-    with_hashes({**PDQ, "variant": "a" * 41}, SHA, MD5),
-    with_hashes({**PDQ, "file": "/9j/4AAQ"}, SHA, MD5),
-    with_hashes({**SHA, "variant": "original"}, PDQ, MD5),
-    with_hashes({**SHA, "type": "toString"}, PDQ, MD5),
-    with_hashes(PDQ, SHA, MD5, *({**PDQ, "variant": f"v{n}"} for n in range(129))),
+    {**HASHED, "hashes": []},
+    {**HASHED, "hashes": {}},
+    {**HASHED, "hashes": None},
+    without(HASHED, "pdq"), without(HASHED, "sha256"), without(HASHED, "md5"),
+    without(video(), "sha256"), without(video(), "md5"),
+    video(pdq={"original": PDQ}),
+    video(vpdq=[]), video(vpdq=FRAME), video(vpdq=[FRAME + "\n"]), video(vpdq=[1]),
+    video(vpdq=[[FRAME]]), video(vpdq=[FRAME.upper()]), video(vpdq=[FRAME.replace("90", "49")]),
+    video(vpdq=[FRAME + ",/9j/4AAQ"]), video(vpdq=[FRAME] * 130), video(vpdq={"0": FRAME}),
+    photo(vpdq=[FRAME]), photo(thumbnail="/9j/4AAQ"), photo(toString=SHA),
+    photo(pdq={}), photo(pdq=[PDQ]), photo(pdq={"flipy": PDQ}), photo(pdq={"original": None}),
+    photo(sha256=[SHA]), photo(sha256=SHA[:-1]), photo(md5=SHA), photo(md5=MD5.upper()),
+    photo(**{"pdq-512": {}}), photo(**{"pdq-512": SHA}),
+    copy(value="0f" * 31), copy(value="0f" * 33), copy(value="0F" * 32),
+    copy(value="/9j/" * 16), copy(value=["0f" * 32]),
+    copy(quality=49), copy(quality=101), copy(quality="90"), copy(file="/9j/4AAQ"),
+    photo(pdq={"original": PDQ, "A photo of me": PDQ}),
+    photo(pdq={"original": PDQ, "a" * 41: PDQ}),
+    photo(pdq={"original": PDQ} | {f"v{n}": PDQ for n in range(129)}),
 ]  # fmt: skip
 
 
@@ -95,6 +111,22 @@ def test_the_letters_that_the_box_writes_pass_unchanged() -> None:
 def test_nothing_else_passes() -> None:
     passed = read(BAD)["read"]
     assert [letter for letter, seen in zip(BAD, passed, strict=True) if seen is not None] == []
+
+
+def test_a_report_of_any_size_keeps_to_120_bytes_a_hash_and_to_one_body() -> None:
+    """Its headers are counted in tests/journeys/browser/test_proof.py: fewer than 1,200 bytes."""
+    done = subprocess.run(
+        ["node", str(ROOT / "tests/js/report_sizes.mjs")],
+        capture_output=True,
+        check=True,
+        text=True,
+        timeout=60,
+    )
+    rows = json.loads(done.stdout)
+    assert {row["files"] for row in rows} >= {1, 50}
+    assert max(row["hashes"] for row in rows) == 50 * 128
+    assert [row for row in rows if row["bytes"] + 1200 > 2000 + 120 * row["hashes"]] == []
+    assert max(row["bytes"] for row in rows) <= Settings.from_env({}).max_body_bytes
 
 
 def test_the_codes_are_those_of_the_library() -> None:

@@ -141,7 +141,7 @@ def test_every_english_screen_can_be_read_by_a_ten_year_old(app: Flask) -> None:
 
 
 def test_so_can_everything_that_a_script_says() -> None:
-    for group in ("choose", "refused", "problem", "status", "where", "check", "code"):
+    for group in ("choose", "refused", "problem", "status", "where", "check", "code", "proof"):
         sentences = [s for key, s in ENGLISH.items() if key.startswith(f"{group}.")]
         assert grade(sentences) <= GRADE, (group, grade(sentences))
 
