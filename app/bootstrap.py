@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import sys
 import tomllib
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from app.adapters import file_keys
+from app.adapters.age.attested import CounsellorAttested
 from app.adapters.age.declared import DeclaredAge
-from app.adapters.age.issuers import BadIssuers, IssuerFile
+from app.adapters.age.issuers import BadIssuers, IssuerFile, load
 from app.adapters.age.jwt_age import JwtAge
 from app.adapters.age.privacy_pass import PrivacyPass
-from app.adapters.file_keys import FileKeyRing, KeyFileRefused, create_root_key
+from app.adapters.age.sdjwt_age import SdJwtAge
 from app.adapters.sqlite.store import SqliteStore
 from app.adapters.system import RandomIds, SystemClock
 from app.domain.deadlines import BadPolicies, DeadlinePolicy, read_policies
@@ -21,7 +24,7 @@ from app.domain.errors import StoreUnavailable
 from app.domain.report import Intake
 from app.domain.retention import Retention
 from app.observability import Journal, LogEvent, Metrics
-from app.ports import AgeVerifier, Store
+from app.ports import AgeVerifier, News, Queue, Store
 from app.services.add_to_case import AddToCase
 from app.services.answers import Answers
 from app.services.build_payload import BuildPayload
@@ -40,23 +43,32 @@ from app.services.scrub_case import ScrubCase
 from app.services.submit_report import SubmitReport
 from app.services.watch_delivery import WatchDelivery
 from app.services.withdraw_case import WithdrawCase
-from app.settings import Settings
-from app.web.context import Context
+from app.services.withdraw_item import WithdrawItem
+from app.settings import PREFIX, Settings
 from app.worker import Bell, Worker
 from hashing.denylist import SHIPPED, load_denylist
 from hashing.errors import HashError
 from partners.delivery import DeliveryEngine
 from partners.egress import EgressGuard
-from partners.gate import Gate
+from partners.gate import Gate, GateSettings
 from partners.model import PartnerId
-from partners.ports import Clock, KeyRing, Purpose
+from partners.ports import Clock, KeyRing, Purpose, Reply
 from partners.scribe import Scribe
 from partners.sealing import Signer
-from partners.sender import CurlCaller, CurlSender
 from partners.signing import PrivateKey
+
+if TYPE_CHECKING:
+    from limits.storage import Storage
+
+    from app.adapters.kms_keys import KeyChest
+    from app.web.context import Context
+
+# What only some programs need is imported where it is chosen: libcurl, Flask and boto3 cost a
+# function's cold start, and boto3 a second of ./run.
 
 DATABASE = "report-remove.db"
 ROOT_KEY = "root.key"
+MDOC = "mdoc-age-v1"
 
 
 class StartRefused(Exception):
@@ -65,6 +77,21 @@ class StartRefused(Exception):
     def __init__(self, *problems: str) -> None:
         super().__init__("\n".join(problems))
         self.problems = list(problems)
+
+
+@dataclass(frozen=True, slots=True)
+class Foundation:
+    """The use cases over a store, and where it is told what happens: what every program needs."""
+
+    settings: Settings
+    services: Services
+    metrics: Metrics
+    journal: Journal
+
+    @property
+    def store(self) -> Store:
+        """What the use cases work on."""
+        return self.services.house.store
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,61 +114,215 @@ class Runtime:
 def build(settings: Settings, clock: Clock | None = None) -> Runtime:
     """Wire everything. Raises StartRefused; nothing listens or is posted before it is started."""
     bell = Bell()
+    base = foundation(settings, bell.ring, clock)
+    worker = Worker(base.services, engine(base, has_scribe=True), bell, base.metrics, base.journal)
+    return Runtime(settings, base.services, web_context(base), worker, base.store)
+
+
+def foundation(
+    settings: Settings,
+    announce: Callable[[News], None] = lambda _: None,
+    clock: Clock | None = None,
+    *,
+    takes_reports: bool = True,
+) -> Foundation:
+    """Every use case. Raises StartRefused.
+
+    A program that takes no reports is given no age profiles, and needs no issuers.
+    """
     metrics = Metrics()
     journal = Journal(metrics, sys.stderr)
-    keys = _keys(settings.data_dir)
+    keys = _keys(settings)
     clock = clock or SystemClock()
     policies = _policies(settings.deadlines_file)
-    verifiers = _verifiers(settings, keys, clock, journal)
+    verifiers = _verifiers(settings, keys, clock, journal) if takes_reports else {}
     intake = _intake(settings)
-    store = _store(settings.data_dir, bell)
+    store = _store(settings, announce)
     _check_policies(store, policies)
     retention = Retention(settings.case_keep, settings.withdrawal_limit, settings.scrubbed_keep)
     house = House(store, keys, clock, RandomIds(), intake, retention)
     services = _services(settings, house, verifiers, policies, journal, metrics)
-    watch = WatchDelivery(services.manage_partners, services.mark_late, metrics, journal)
-    engine = DeliveryEngine(
-        store,
-        store,
+    return Foundation(settings, services, metrics, journal)
+
+
+def engine(base: Foundation, *, has_scribe: bool = False) -> DeliveryEngine:
+    """What posts to partners; `has_scribe` for one that lives long enough to have a backlog."""
+    from partners.sender import CurlSender
+
+    services, settings = base.services, base.settings
+    watch = WatchDelivery(services.manage_partners, services.mark_late, base.metrics, base.journal)
+    signer = services.manage_partners.signer
+    return DeliveryEngine(
+        base.store,
+        base.store,
         services.build_payload,
-        keys,
+        services.house.keys,
         CurlSender(EgressGuard(settings.allow_loopback_partners)),
-        Gate(on_change=watch.breaker_changed),
-        clock,
+        Gate(GateSettings(senders=settings.senders), on_change=watch.breaker_changed),
+        services.house.clock,
         observer=watch,
-        signer=services.manage_partners.signer,
+        signer=signer,
         origin=settings.public_url,
-        scribe=Scribe(services.manage_partners.signer),
+        scribe=Scribe(signer) if has_scribe else None,
     )
-    worker = Worker(services, engine, bell, metrics, journal)
-    context = Context(services, settings, metrics, journal)
-    return Runtime(settings, services, context, worker, store)
 
 
-def _keys(data_dir: Path) -> KeyRing:
+def web_context(base: Foundation) -> Context:
+    """What the views may reach."""
+    from app.web.context import Context
+
+    counters = _counters(base.settings)
+    return Context(base.services, base.settings, base.metrics, base.journal, counters)
+
+
+def queue(settings: Settings) -> Queue:
+    """What wakes senders in other processes. Raises StartRefused if no queues are named."""
+    from app.adapters.aws import client
+    from app.adapters.sqs import SqsQueue
+
+    if not (settings.first_queue and settings.retry_queue):
+        raise StartRefused(f"{PREFIX}FIRST_QUEUE and {PREFIX}RETRY_QUEUE are not set")
+    return SqsQueue(client("sqs"), settings.first_queue, settings.retry_queue)
+
+
+def make_root_keys(settings: Settings) -> None:
+    """Make the first root keys. Raises StartRefused if there are any, or they cannot be made."""
+    if settings.keys == "file":
+        _make_key_file(settings.data_dir / ROOT_KEY)
+        return
+    with _refusing_keys():
+        _chest(settings).create(settings.kms_key)
+
+
+def take_root_keys(settings: Settings, path: Path) -> None:
+    """Begin with the root keys of that file, before a first start. Raises StartRefused."""
+    try:
+        roots = file_keys.read_root_keys(path)
+    except file_keys.KeyFileRefused as fault:
+        raise StartRefused(f"{path}: {fault}") from None
+    with _refusing_keys():
+        _chest(settings).adopt(roots, settings.kms_key)
+
+
+def write_root_keys(settings: Settings, path: Path) -> None:
+    """Write the root keys to a new root-key file. Raises StartRefused."""
+    with _refusing_keys():
+        roots = _chest(settings).roots()
+    try:
+        file_keys.write_root_keys(path, roots)
+    except OSError as fault:
+        raise StartRefused(f"{path}: {fault.strerror}") from None
+
+
+def add_root_key(settings: Settings) -> int:
+    """Add a root key, which seals from now on; its id. Raises StartRefused."""
+    if settings.keys == "file":
+        path = settings.data_dir / ROOT_KEY
+        try:
+            return file_keys.add_root_key(path)
+        except file_keys.KeyFileRefused as fault:
+            raise StartRefused(f"{path}: {fault}") from None
+    with _refusing_keys():
+        return _chest(settings).add(settings.kms_key)
+
+
+def root_key_ids(settings: Settings) -> list[int]:
+    """The ids of the root keys, the one that seals last. Raises StartRefused."""
+    if settings.keys == "file":
+        path = settings.data_dir / ROOT_KEY
+        try:
+            return file_keys.FileKeyRing(path).ids()
+        except file_keys.KeyFileRefused as fault:
+            raise StartRefused(f"{path}: {fault}") from None
+    from app.adapters.kms_keys import KmsKeyRing
+
+    with _refusing_keys():
+        return KmsKeyRing(_chest(settings)).ids()
+
+
+def _keys(settings: Settings) -> KeyRing:
+    if settings.keys == "file":
+        return _keys_of_file(settings.data_dir)
+    from app.adapters.kms_keys import KmsKeyRing
+
+    with _refusing_keys():
+        return KmsKeyRing(_chest(settings))
+
+
+def _chest(settings: Settings) -> KeyChest:
+    from app.adapters.aws import client
+    from app.adapters.kms_keys import KeyChest
+
+    return KeyChest(client("kms"), client("secretsmanager"), settings.keys_secret)
+
+
+@contextmanager
+def _refusing_keys() -> Iterator[None]:
+    from app.adapters.kms_keys import KeysRefused
+
+    try:
+        yield
+    except KeysRefused as fault:
+        raise StartRefused(f"the root keys: {fault}") from None
+
+
+def _keys_of_file(data_dir: Path) -> KeyRing:
     """The key ring; a root key is made on the very first start and never again."""
     path = data_dir / ROOT_KEY
-    try:
-        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as fault:
-        raise StartRefused(f"{data_dir} cannot be made: {fault.strerror}") from None
+    _make_folder(data_dir)
     was_sealed = (data_dir / DATABASE).exists()  # asked first: the key is made before it
     if not path.exists():
         if was_sealed:
             raise StartRefused(f"{path} is missing beside a database that was sealed with it")
         with suppress(FileExistsError):  # another process of ours was a moment faster
-            create_root_key(path)
+            file_keys.create_root_key(path)
     try:
-        return FileKeyRing(path)
-    except KeyFileRefused as fault:
+        return file_keys.FileKeyRing(path)
+    except file_keys.KeyFileRefused as fault:
         raise StartRefused(f"{path}: {fault}") from None
 
 
-def _store(data_dir: Path, bell: Bell) -> Store:
+def _make_key_file(path: Path) -> None:
+    _make_folder(path.parent)
     try:
-        return SqliteStore(data_dir / DATABASE, bell.ring)
+        file_keys.create_root_key(path)
+    except FileExistsError:
+        raise StartRefused(f"{path} is there already") from None
+
+
+def _make_folder(data_dir: Path) -> None:
+    try:
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as fault:
+        raise StartRefused(f"{data_dir} cannot be made: {fault.strerror}") from None
+
+
+def _store(settings: Settings, announce: Callable[[News], None]) -> Store:
+    try:
+        if settings.store == "sqlite":
+            _make_folder(settings.data_dir)
+            return SqliteStore(settings.data_dir / DATABASE, announce)
+        return _dynamo_store(settings, announce)
     except StoreUnavailable as fault:
         raise StartRefused(f"the database cannot be opened: {fault}") from None
+
+
+def _dynamo_store(settings: Settings, announce: Callable[[News], None]) -> Store:
+    from app.adapters.aws import client
+    from app.adapters.dynamodb.store import DynamoStore
+
+    # The store tries again by itself.
+    dynamodb = client("dynamodb", tries=1)
+    return DynamoStore(dynamodb, settings.table, announce, keep_attempts=settings.attempt_keep)
+
+
+def _counters(settings: Settings) -> Storage | None:
+    """Where requests are counted for all processes, or None: each for itself."""
+    if settings.limits == "memory":
+        return None
+    from app.adapters.dynamodb_limits import SCHEME, DynamoWindows
+
+    return DynamoWindows(f"{SCHEME}://{settings.limits_table}")
 
 
 def _policies(path: Path | None) -> dict[str, DeadlinePolicy]:
@@ -154,7 +335,10 @@ def _policies(path: Path | None) -> dict[str, DeadlinePolicy]:
 
 def _check_policies(store: Store, policies: Mapping[str, DeadlinePolicy]) -> None:
     """One partner without its policy would stop every report on its way out."""
-    missing = sorted({p.deadline_policy for p in store.partners()} - policies.keys())
+    try:
+        missing = sorted({p.deadline_policy for p in store.partners()} - policies.keys())
+    except StoreUnavailable as fault:
+        raise StartRefused(f"the partners cannot be read: {fault}") from None
     if missing:
         store.close()
         raise StartRefused(*(f"a partner has the deadline policy {m}, unknown" for m in missing))
@@ -181,10 +365,31 @@ def _verifiers(
         secret = keys.tag(Purpose.AGE_WINDOW, b"window")
         known[JwtAge.profile] = JwtAge(issuers, secret, clock)
         known[PrivacyPass.profile] = PrivacyPass(issuers, secret, clock)
+        known[SdJwtAge.profile] = SdJwtAge(issuers, secret, clock)
+        known[CounsellorAttested.profile] = CounsellorAttested(issuers, clock)
+        if MDOC in settings.age_profiles:
+            known[MDOC] = _mdoc(issuers, secret, clock)
     made = {profile: known[profile] for profile in settings.age_profiles if profile in known}
     if not made:
         raise StartRefused("no age profile can be offered: token profiles need AGE_ISSUERS_FILE")
     return made
+
+
+def _mdoc(issuers: IssuerFile, secret: bytes, clock: Clock) -> AgeVerifier:
+    """The one verifier with a library of its own, which an operator installs to use it."""
+    try:
+        from app.adapters.age.mdoc_age import MdocAge
+    except ImportError:
+        raise StartRefused(f"{MDOC} needs the package openvc-core (docs/AGE.md)") from None
+    return MdocAge(issuers, secret, clock)
+
+
+def check_issuers(path: Path) -> int:
+    """How many entries of that issuer file count. Raises StartRefused with every problem of it."""
+    try:
+        return load(path).entries
+    except BadIssuers as fault:
+        raise StartRefused(*fault.problems) from None
 
 
 def _issuers(path: Path, journal: Journal) -> IssuerFile:
@@ -221,6 +426,7 @@ def _services(
         open_case=OpenCase(house),
         add_to_case=AddToCase(house, answers),
         withdraw_case=WithdrawCase(house),
+        withdraw_item=WithdrawItem(house),
         record_feedback=RecordFeedback(house, scrub),
         build_payload=BuildPayload(house, policies, settings.public_url),
         pull_messages=PullMessages(house),
@@ -229,6 +435,19 @@ def _services(
         mark_late=MarkLate(house, tell),
         purge_expired=PurgeExpired(house, scrub, settings.attempt_keep, settings.audit_keep),
         manage_partners=ManagePartners(house, policies, guard, signer, settings.public_url),
-        manage_endpoints=ManageEndpoints(house, guard, CurlCaller(guard), settings.public_url),
+        manage_endpoints=ManageEndpoints(house, guard, _CurlWhenAsked(guard), settings.public_url),
         measure_queue=MeasureQueue(house, metrics),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _CurlWhenAsked:
+    """Gives partners.ports.Caller: libcurl is loaded when an endpoint is first asked something."""
+
+    guard: EgressGuard
+
+    def ask(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> Reply:
+        """As `CurlCaller.ask`."""
+        from partners.sender import CurlCaller
+
+        return CurlCaller(self.guard).ask(method, url, headers, body)

@@ -218,6 +218,9 @@ class EventStore(Protocol):
     def open_events(self, limit: int) -> Sequence[Event | Unreadable]:
         """Events not yet expanded into messages, oldest first; a bad row stands among them."""
 
+    def event(self, event_id: EventId) -> Event | Unreadable | None:
+        """One event if it is not yet expanded, or None."""
+
 
 class Janitor(Protocol):
     """Forgets what is kept only for a while."""

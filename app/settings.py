@@ -15,6 +15,16 @@ from urllib.parse import urlsplit
 from limits import parse_many
 
 PREFIX = "REPORT_REMOVE_"
+AGE_PROFILES = frozenset(
+    {
+        "pp-under18-v1",
+        "jwt-age-v1",
+        "sdjwt-age-v1",
+        "mdoc-age-v1",
+        "counsellor-attested-v1",
+        "declared-v1",
+    }
+)
 
 
 class BadSettings(Exception):
@@ -28,6 +38,10 @@ class BadSettings(Exception):
 def _text(raw: str) -> str:
     if not raw.strip():
         raise ValueError("must not be empty")
+    return raw.strip()
+
+
+def _optional_text(raw: str) -> str:
     return raw.strip()
 
 
@@ -107,6 +121,40 @@ class Settings:
         "`development` permits what must never face the public, such as partners on loopback",
     )
     data_dir: Path = _setting(_path, "var", "folder of the database and the root-key file")
+    store: str = _setting(
+        _one_of("sqlite", "dynamodb"), "sqlite", "where cases are kept (docs/decisions/0015)"
+    )
+    keys: str = _setting(
+        _one_of("file", "kms"),
+        "file",
+        "where the root keys are: a file, or a secret that KMS opens",
+    )
+    limits: str = _setting(
+        _one_of("memory", "dynamodb"), "memory", "where requests are counted; memory is one process"
+    )
+    table: str = _setting(_optional_text, "report-remove", "DynamoDB: the table of the store")
+    limits_table: str = _setting(
+        _optional_text, "report-remove-limits", "DynamoDB: the table of the counters"
+    )
+    keys_secret: str = _setting(
+        _optional_text,
+        "report-remove/keys",
+        "Secrets Manager: the secret with the wrapped root keys",
+    )
+    kms_key: str = _setting(
+        _optional_text, "alias/report-remove-sealing", "KMS: the key that wraps new root keys"
+    )
+    first_queue: str = _setting(
+        _optional_text, "", "SQS: address of the queue of first attempts (functions only)"
+    )
+    retry_queue: str = _setting(
+        _optional_text, "", "SQS: address of the queue of later attempts (functions only)"
+    )
+    senders: int = _setting(
+        _whole(1, 100),
+        "1",
+        "senders that run at once, all together; they share what an endpoint grants",
+    )
     public_url: str = _setting(
         _base_url, "http://127.0.0.1:8080", "the address by which devices and partners reach us"
     )
@@ -154,7 +202,9 @@ class Settings:
         _rate, "60 per hour", "looks at and changes to a case from one network"
     )
     limit_partner: str = _setting(_rate, "6000 per minute", "calls by one partner")
-    limit_overall: str = _setting(_rate, "60000 per minute", "requests from everybody together")
+    limit_overall: str = _setting(
+        _rate, "60000 per minute", "requests from everybody together, to one process"
+    )
     withdrawal_limit: timedelta = _setting(
         _days(1, 90), "30", "days after which a withdrawn case's hashes are erased in any event"
     )
@@ -199,7 +249,8 @@ def _contradictions(values: Mapping[str, Any]) -> list[str]:
     production = values.get("environment") == "production"
     if production and values.get("allow_loopback_partners"):
         problems.append(f"{PREFIX}ALLOW_LOOPBACK_PARTNERS is for development only")
-    unknown = set(values.get("age_profiles", ())) - {"pp-under18-v1", "jwt-age-v1", "declared-v1"}
+    problems += _cloud_contradictions(values)
+    unknown = set(values.get("age_profiles", ())) - AGE_PROFILES
     if unknown:
         problems.append(f"{PREFIX}AGE_PROFILES names an unknown profile")
     problems += [
@@ -207,4 +258,24 @@ def _contradictions(values: Mapping[str, Any]) -> list[str]:
         for key in ("age_issuers_file", "denylist_file", "deadlines_file")
         if values.get(key) is not None and not values[key].is_file()
     ]
+    return problems
+
+
+_NEEDED = {
+    ("store", "dynamodb"): ("table",),
+    ("keys", "kms"): ("keys_secret",),
+    ("limits", "dynamodb"): ("limits_table",),
+}
+
+
+def _cloud_contradictions(values: Mapping[str, Any]) -> list[str]:
+    problems = [
+        f"{PREFIX}{name.upper()} must not be empty with {PREFIX}{switch.upper()}={word}"
+        for (switch, word), names in _NEEDED.items()
+        for name in names
+        if values.get(switch) == word and values.get(name) == ""
+    ]
+    if values.get("store") == "dynamodb" and values.get("keys") == "file":
+        # Two machines would seal one table with two rings, and neither could open all of it.
+        problems.append(f"{PREFIX}KEYS must be kms with {PREFIX}STORE=dynamodb")
     return problems

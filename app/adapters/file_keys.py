@@ -1,51 +1,35 @@
 """The key ring of one machine: root keys in a file that only its owner may read.
 
-The file is text, one entry a line; lines that begin with # and empty lines mean nothing:
+The file is text, as app/adapters/derived_keys.py tells:
 
     report-remove-keys 1          the format; first line
     tag <base64 of 32 bytes>      the root of every keyed tag; never changes
     key 1 <base64 of 32 bytes>    root keys with their ids, 1 to 65535; the last one seals,
     key 2 <base64 of 32 bytes>    all of them open
 
-Rotation appends a key (`add_root_key`): old values open until they are sealed anew. The tag root
-stands apart and stays, since a tag is how a row is found again: were it to change, every case code
-would stop working.
-
-Data keys are HKDF-SHA256 (RFC 5869) of a root key, one for each table and column; tag keys of the
-tag root, one for each purpose. A sealed value is
-
-    version (1 byte, 1) | key id (2 bytes, big-endian) | nonce (12) | AES-256-GCM ciphertext and tag
-
-with table, column, row, key id and version as associated data, each text after its length, so that
-no two places read alike. Random nonces are safe for 2^32 values of one column under one root key
-(NIST SP 800-38D, 8.3).
+Rotation appends a key (`add_root_key`); a running service reads the file when it starts.
 """
 
 from __future__ import annotations
 
 import os
 import stat
-import threading
-from base64 import b64decode, b64encode
-from dataclasses import dataclass
+from base64 import b64encode
 from pathlib import Path
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.hmac import HMAC
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-
-from app.domain.errors import ReportRemoveError, SealBroken
-from partners.ports import Place, Purpose
+from app.adapters.derived_keys import (
+    KEY_BYTES,
+    BadKeyText,
+    DerivedKeyRing,
+    RootKeys,
+    next_id,
+    read,
+    written,
+)
+from app.domain.errors import ReportRemoveError
 
 _FORMAT = "report-remove-keys 1"
-_KEY_BYTES = 32
-_NONCE_BYTES = 12
-_MOST_KEYS = 0xFFFF
 _LARGEST_FILE = 1_000_000
-_VERSION = b"\x01"
-_HEAD_BYTES = 3  # version and key id
 
 
 class KeyFileRefused(ReportRemoveError):
@@ -54,93 +38,33 @@ class KeyFileRefused(ReportRemoveError):
     code = "key-file-refused"
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class RootKeys:
-    """What the file holds. Prints as nothing: it is the one value that must never be shown."""
-
-    tag_root: bytes
-    keys: dict[int, bytes]
-
-
-class FileKeyRing:
+class FileKeyRing(DerivedKeyRing):
     """`partners.ports.KeyRing` over a root-key file, read once. Safe from any thread.
 
     Raises KeyFileRefused if the file is not private to this user or does not hold together.
     """
 
     def __init__(self, path: Path) -> None:
-        roots = _parse(_read_private(path))
-        self._roots = roots.keys
-        self._newest = next(reversed(roots.keys))
-        self._ciphers: dict[tuple[int, str, str], AESGCM] = {}
-        self._nonces = _Nonces()
-        self._keyed = {
-            purpose: HMAC(_derive(roots.tag_root, b"tag", purpose), SHA256()) for purpose in Purpose
-        }
-
-    def seal(self, place: Place, plaintext: bytes) -> bytes:
-        """Encrypt for that place under the newest key; 31 bytes longer than the plaintext."""
-        head = _VERSION + self._newest.to_bytes(2, "big")
-        nonce = self._nonces.take()
-        cipher = self._cipher(self._newest, place)
-        return head + nonce + cipher.encrypt(nonce, plaintext, _bound(place, head))
-
-    def open(self, place: Place, sealed: bytes) -> bytes:
-        """Decrypt. Raises SealBroken if moved, cut, altered, or under a key not in the file."""
-        head = sealed[:_HEAD_BYTES]
-        key_id = int.from_bytes(head[1:], "big")
-        if head[:1] != _VERSION or key_id not in self._roots:
-            raise SealBroken("an unknown version or key id")
-        nonce = sealed[_HEAD_BYTES : _HEAD_BYTES + _NONCE_BYTES]
-        body = sealed[_HEAD_BYTES + _NONCE_BYTES :]
-        try:
-            return self._cipher(key_id, place).decrypt(nonce, body, _bound(place, head))
-        except (InvalidTag, ValueError):  # ValueError: too short to hold a nonce
-            raise SealBroken("moved, cut or altered") from None
-
-    def tag(self, purpose: Purpose, value: bytes) -> bytes:
-        """HMAC-SHA256 of `value` under the key of that purpose, 32 bytes."""
-        keyed = self._keyed[purpose].copy()
-        keyed.update(value)
-        return keyed.finalize()
-
-    def _cipher(self, key_id: int, place: Place) -> AESGCM:
-        name = (key_id, place.table, place.column)
-        cipher = self._ciphers.get(name)
-        if cipher is None:
-            key = _derive(self._roots[key_id], b"seal", place.table, place.column)
-            cipher = self._ciphers[name] = AESGCM(key)
-        return cipher
-
-
-class _Nonces:
-    """Random nonces, many fetched together: a call to the kernel gives up the interpreter lock."""
-
-    _AT_ONCE = 256
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._ready: list[bytes] = []
-
-    def take(self) -> bytes:
-        """Twelve random bytes, never given twice."""
-        with self._lock:
-            if not self._ready:
-                fresh = os.urandom(_NONCE_BYTES * self._AT_ONCE)
-                self._ready = [
-                    fresh[at : at + _NONCE_BYTES] for at in range(0, len(fresh), _NONCE_BYTES)
-                ]
-            return self._ready.pop()
+        super().__init__(_parse(_read_private(path)))
 
 
 def create_root_key(path: Path) -> None:
-    """Make a root-key file with one key, mode 0600, on the disk when this returns.
+    """Make a root-key file with one key. Raises as `write_root_keys`."""
+    write_root_keys(path, RootKeys(os.urandom(KEY_BYTES), {1: os.urandom(KEY_BYTES)}))
+
+
+def read_root_keys(path: Path) -> RootKeys:
+    """What a root-key file holds. Raises KeyFileRefused."""
+    return _parse(_read_private(path))
+
+
+def write_root_keys(path: Path, roots: RootKeys) -> None:
+    """Make a root-key file, mode 0600, on the disk when this returns.
 
     Raises FileExistsError rather than replace one: all that was sealed would be lost.
     """
-    lines = [_FORMAT, f"tag {_new_root()}", f"key 1 {_new_root()}"]
     beside = path.with_name(f"{path.name}.{os.getpid()}.new")
-    _write_new(beside, "\n".join(lines) + "\n")
+    _write_new(beside, written(_FORMAT, roots))
     try:
         path.hardlink_to(beside)  # whole or not at all: another process may read it at once
     finally:
@@ -151,9 +75,10 @@ def create_root_key(path: Path) -> None:
 def add_root_key(path: Path) -> int:
     """Append a new root key and return its id; the file is replaced whole or not at all."""
     text = _read_private(path)
-    key_id = max(_parse(text).keys) + 1
-    if key_id > _MOST_KEYS:
-        raise KeyFileRefused("the root-key file is full")
+    try:
+        key_id = next_id(_parse(text))
+    except BadKeyText as fault:
+        raise KeyFileRefused(f"the root-key file: {fault}") from None
     beside = path.with_name(path.name + ".new")
     _write_new(beside, f"{text.rstrip()}\nkey {key_id} {_new_root()}\n")
     beside.replace(path)
@@ -162,7 +87,7 @@ def add_root_key(path: Path) -> int:
 
 
 def _new_root() -> str:
-    return b64encode(os.urandom(_KEY_BYTES)).decode()
+    return b64encode(os.urandom(KEY_BYTES)).decode()
 
 
 def _write_new(path: Path, text: str) -> None:
@@ -206,54 +131,7 @@ def _require_private(status: os.stat_result) -> None:
 
 def _parse(text: str) -> RootKeys:
     """Raises KeyFileRefused naming the line, never what stands in it."""
-    lines = text.splitlines()
-    if not lines or lines[0].strip() != _FORMAT:
-        raise KeyFileRefused(f"line 1 of the root-key file is not '{_FORMAT}'")
-    tag_roots: list[bytes] = []
-    keys: dict[int, bytes] = {}
-    for number, line in enumerate(lines[1:], start=2):
-        match line.split():
-            case []:
-                pass
-            case [word, *_] if word.startswith("#"):
-                pass
-            case ["tag", root] if not tag_roots:
-                tag_roots.append(_root(root, number))
-            case ["key", id_, root] if _is_new_id(id_, keys):
-                keys[int(id_)] = _root(root, number)
-            case _:
-                raise KeyFileRefused(f"line {number} of the root-key file is not understood")
-    if not tag_roots or not keys:
-        raise KeyFileRefused("the root-key file lacks its tag line or a key line")
-    return RootKeys(tag_roots[0], keys)
-
-
-def _is_new_id(text: str, keys: dict[int, bytes]) -> bool:
-    if not (text.isascii() and text.isdigit() and len(text) <= len(str(_MOST_KEYS))):
-        return False
-    return 0 < int(text) <= _MOST_KEYS and int(text) not in keys
-
-
-def _root(text: str, number: int) -> bytes:
     try:
-        root = b64decode(text, validate=True)
-    except ValueError:
-        root = b""
-    if len(root) != _KEY_BYTES:
-        raise KeyFileRefused(f"line {number} of the root-key file does not hold 32 bytes in base64")
-    return root
-
-
-def _derive(root: bytes, use: bytes, *names: str) -> bytes:
-    info = b"report-remove 1 " + use + b"".join(_with_length(name) for name in names)
-    return HKDF(SHA256(), _KEY_BYTES, salt=None, info=info).derive(root)
-
-
-def _bound(place: Place, head: bytes) -> bytes:
-    names = (place.table, place.column, place.row)
-    return b"".join(_with_length(name) for name in names) + head
-
-
-def _with_length(text: str) -> bytes:
-    encoded = text.encode()
-    return len(encoded).to_bytes(4, "big") + encoded
+        return read(_FORMAT, text)
+    except BadKeyText as fault:
+        raise KeyFileRefused(f"the root-key file: {fault}") from None

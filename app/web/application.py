@@ -34,7 +34,7 @@ def create_app(given: Context) -> Flask:
     pages.install(app)
     access.access(access.Access.PUBLIC)(app.view_functions["static"])
     access.require(app)
-    limits.install(app, given.settings)
+    limits.install(app, given.settings, given.counters)
     if given.settings.trusted_proxies:
         hops = given.settings.trusted_proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops)  # type: ignore[method-assign]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from flask import current_app
+from limits.storage import Storage
 
 from app.observability import Journal, Metrics
 from app.services.catalogue import Services
@@ -21,6 +22,7 @@ class Context:
     settings: Settings
     metrics: Metrics
     journal: Journal
+    counters: Storage | None = None  # shared with other processes
 
 
 def context() -> Context:

@@ -1,8 +1,12 @@
 """How often one network, one partner and everybody together may call.
 
 A network is an address, or the /64 of an IPv6 one. It is kept only as a keyed hash whose key is
-new every day, and never logged. Flask-Limiter's storage is counted in directly: resolving its
+new every day, and never logged. The storage is counted in directly: resolving Flask-Limiter's
 decorators took longer than taking a report in (docs/decisions/0007).
+
+Networks and partners may be counted in a storage that many processes share (Context.counters).
+Everybody together is always counted in this process: the limit keeps one process from drowning,
+and one counter for all processes would be the one item that every request writes to.
 """
 
 from __future__ import annotations
@@ -36,6 +40,7 @@ EVERYBODY = "everybody"
 class _Rule:
     rate: Callable[[Settings], str]
     key: Callable[[], str]
+    is_local: bool = False
 
 
 def network() -> str:
@@ -64,7 +69,7 @@ def _prefix(address: str) -> str:
 
 
 RULES: dict[str, _Rule] = {
-    "overall": _Rule(lambda settings: settings.limit_overall, lambda: EVERYBODY),
+    "overall": _Rule(lambda settings: settings.limit_overall, lambda: EVERYBODY, is_local=True),
     "reports": _Rule(lambda settings: settings.limit_reports, network),
     "declared": _Rule(lambda settings: settings.limit_declared, network),
     "case": _Rule(lambda settings: settings.limit_case, network),
@@ -89,16 +94,14 @@ class _Window:
     most: int
     seconds: int
     prefix: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Limits:
     storage: Storage
-    windows: dict[str, list[_Window]]
 
 
-def install(app: Flask, settings: Settings) -> None:
-    """Count every request before its view runs, after it is known who calls."""
+def install(app: Flask, settings: Settings, counters: Storage | None = None) -> None:
+    """Count every request before its view runs, after it is known who calls.
+
+    `counters` are shared with other processes; without them this one counts for itself.
+    """
     limiter = Limiter(
         key_func=lambda: EVERYBODY,
         storage_uri=f"{FixedWindows.STORAGE_SCHEME[0]}://",
@@ -106,13 +109,17 @@ def install(app: Flask, settings: Settings) -> None:
     # It hangs hooks of its own on every request unless it finds itself here: see the docstring.
     app.extensions.setdefault("limiter", set()).add(limiter)
     limiter.init_app(app)
-    windows = {name: _windows(name, rule.rate(settings)) for name, rule in RULES.items()}
-    app.extensions[NAME] = _Limits(limiter.storage, windows)
+    shared = limiter.storage if counters is None else counters
+    app.extensions[NAME] = {
+        name: _windows(name, rule.rate(settings), limiter.storage if rule.is_local else shared)
+        for name, rule in RULES.items()
+    }
     app.before_request(_count_request)
 
 
-def _windows(name: str, rates: str) -> list[_Window]:
-    return [_Window(r.amount, r.get_expiry(), r.key_for(name, "")) for r in parse_many(rates)]
+def _windows(name: str, rates: str, storage: Storage) -> list[_Window]:
+    rules = parse_many(rates)
+    return [_Window(r.amount, r.get_expiry(), r.key_for(name, ""), storage) for r in rules]
 
 
 def _count_request() -> None:
@@ -126,11 +133,11 @@ def _count_request() -> None:
 
 def count(name: str) -> None:
     """Count this request against one limit. Raises Problem (429) if it is used up."""
-    limits: _Limits = current_app.extensions[NAME]
+    windows: dict[str, list[_Window]] = current_app.extensions[NAME]
     key = RULES[name].key()
-    for window in limits.windows[name]:
-        if limits.storage.incr(window.prefix + key, window.seconds) > window.most:
-            wait = math.ceil(limits.storage.get_expiry(window.prefix + key) - time.time())
+    for window in windows[name]:
+        if window.storage.incr(window.prefix + key, window.seconds) > window.most:
+            wait = math.ceil(window.storage.get_expiry(window.prefix + key) - time.time())
             raise Problem("too-many-requests", headers={"Retry-After": str(max(1, wait))})
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from app.adapters.derived_keys import RootKeys
 from app.adapters.file_keys import (
     FileKeyRing,
     KeyFileRefused,
-    RootKeys,
     add_root_key,
     create_root_key,
 )

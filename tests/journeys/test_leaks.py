@@ -137,11 +137,13 @@ class Journey:
     def key(self) -> str:
         return self.secrets.add("idempotency key", a_key())
 
-    def hashes(self, photo: str) -> list[dict[str, Any]]:
-        entries = hashed(PHOTOS / photo)
-        for entry in entries:
-            self.secrets.add(f"hash {entry['type']}", entry["value"])
-        return entries
+    def hashes(self, photo: str) -> dict[str, Any]:
+        hashes = hashed(PHOTOS / photo)
+        for kind, of in hashes.items():
+            values = [one["value"] for one in of.values()] if isinstance(of, dict) else [of]
+            for value in values:
+                self.secrets.add(f"hash {kind}", value)
+        return hashes
 
     def partner_headers(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.platforms[1].handed_over['api_key']}"}
@@ -245,12 +247,12 @@ def _words(journey: Journey, key: str) -> list[str]:
 def _refused(journey: Journey, key: str) -> None:
     """Real values, in all the wrong places."""
     value = journey.secrets.add("hash", a_pdq())
-    photo = {"type": "pdq", "value": value, "quality": 90}
+    photo = {"value": value, "quality": 90}
     api_key = journey.platforms[1].handed_over["api_key"]
     report = "/v1/reports"
 
     def body(**changes: Any) -> dict[str, Any]:
-        item = {"kind": "photo", "hashes": [{**photo, **changes}]}
+        item = {"kind": "photo", "hashes": {"pdq": {"original": {**photo, **changes}}}}
         age = {"profile": "declared-v1", "band": "13_15"}
         return {"case_key": key, "age": age, "items": [item]}
 
@@ -322,8 +324,8 @@ def _report(journey: Journey, caller: Caller) -> tuple[str, str]:
     """A report without a token: its case key and its hash."""
     key = journey.secrets.add("case key", a_pdq())
     value = journey.secrets.add("hash", a_pdq())
-    photo = {"type": "pdq", "value": value, "quality": 90}
-    items = [{"kind": "photo", "hashes": [photo]}]
+    photo = {"value": value, "quality": 90}
+    items = [{"kind": "photo", "hashes": {"pdq": {"original": photo}}}]
     body = report_body(key, "declared-v1", "13_15", items)
     sent = {"Idempotency-Key": journey.key(), "X-Forwarded-For": ADDRESS}
     assert caller.call("POST", "/v1/reports", body, sent).status == 201

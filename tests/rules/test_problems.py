@@ -27,6 +27,8 @@ INTERNAL = {
     "refused", "case-refused", "partner-error", "partner-refused", "hash-error",
     # at rest
     "seal-broken", "hash-packing-invalid",
+    # between our own processes
+    "queue-unavailable",
     # hashes are read by their shape, which says `body-invalid`; files only on the device
     "hash-invalid", "hash-entry-invalid", "file-unreadable", "image-unreadable",
     "image-too-large", "denylist-invalid",
