@@ -1,11 +1,23 @@
 # Sourced by ./run and ./test in the checkout's root. `ready app sandbox` makes .venv from those
 # locks, once, and sets `python` to its interpreter; doing nothing takes about 0.01 s.
+# `ready_apart ministack` makes .venv-ministack from that one lock: what must not meet our packages.
 #
 # A bare Debian has neither python3-venv nor uv, so python3, pip and a C++ compiler are enough; uv is
 # used where there is one. Nothing but what a lock names by hash is installed.
 
 ready() {
-    python=$PWD/.venv/bin/python
+    venv=.venv
+    make_ready "$@"
+}
+
+# In a shell of its own: `python` stays what it was. A failure there ends this one too.
+ready_apart() (
+    venv=.venv-$1
+    make_ready "$1"
+)
+
+make_ready() {
+    python=$PWD/$venv/bin/python
     is_ready "$@" && return
     find_python
     one_at_a_time
@@ -13,11 +25,11 @@ ready() {
     exec 9>&-
 }
 
-# .venv/ready holds the fingerprint and then the locks installed. It is removed before anything is
+# $venv/ready holds the fingerprint and then the locks installed. It is removed before anything is
 # changed and written last, so an interrupted set-up starts again from nothing.
 is_ready() {
-    [ -x "$python" ] && [ -r .venv/ready ] || return
-    read -r stamp installed <.venv/ready
+    [ -x "$python" ] && [ -r "$venv/ready" ] || return
+    read -r stamp installed <"$venv/ready"
     [ "$stamp" = "$(fingerprint)" ] || return
     for lock in "$@"; do
         case " $installed " in *" $lock "*) ;; *) return 1 ;; esac
@@ -55,21 +67,22 @@ set_up() {
         kept=$installed
     else
         kept=
-        say 'Setting up in .venv, this once: half a minute for the service, more for the checks.'
-        find_compiler
-        rm -rf .venv
-        "$system_python" -m venv --without-pip .venv || stop 'python3 -m venv failed.'
+        say "Setting up in $venv, this once: half a minute for the service, more for the checks."
+        [ "$venv" != .venv ] || find_compiler
+        rm -rf "$venv"
+        "$system_python" -m venv --without-pip "$venv" || stop 'python3 -m venv failed.'
     fi
-    rm -f .venv/ready
-    wanted="build $*"
+    rm -f "$venv/ready"
+    wanted=$*
+    [ "$venv" != .venv ] || wanted="build $wanted"
     for lock in $wanted; do
         case " $kept " in *" $lock "*) continue ;; esac
         say "  installing what locks/$lock.txt names"
         install_lock "$lock" || stop 'The installation did not finish. The same command starts it again.'
         kept="$kept $lock"
     done
-    install_this_project
-    echo "$(fingerprint) $kept" >.venv/ready.new && mv .venv/ready.new .venv/ready
+    [ "$venv" != .venv ] || install_this_project
+    echo "$(fingerprint) $kept" >"$venv/ready.new" && mv "$venv/ready.new" "$venv/ready"
     say '  done'
 }
 

@@ -24,12 +24,16 @@ import click
 from app.client.age import NoToken
 from app.client.age import headers as age_headers
 from app.client.case_code import case_key, new_code
+from app.client.items import hashes_body
 from app.client.service import Refused, Service, Unreachable, report_body
+
+Ready = Callable[[], dict[str, Any]]
 
 ROOT = Path(__file__).resolve().parent.parent
 PHOTO = ROOT / "infra/sandbox/photos/coffee.jpg"
 OTHERS = ("chelsea.jpg", "hubble.jpg", "rocket.jpg")
-PATIENCE = 20.0  # seconds to wait for any one thing
+REGION = "eu-central-1"  # of the emulator
+PATIENCE = 60.0  # seconds to wait for any one thing: functions start cold, on busy machines
 
 
 class StepFailed(Exception):
@@ -90,25 +94,40 @@ class Processes:
 
 
 def _clean_env() -> dict[str, str]:
-    return {k: v for k, v in os.environ.items() if not k.startswith("REPORT_REMOVE_")}
+    """Neither another service's settings nor somebody's account of AWS."""
+    return {k: v for k, v in os.environ.items() if not k.startswith(("REPORT_REMOVE_", "AWS_"))}
 
 
-def run(*, once: bool, photo: Path | None, port: int) -> int:
-    """The walk. 0 if every step happened, 1 otherwise."""
+def run(*, once: bool, photo: Path | None, port: int, in_cloud: bool = False) -> int:
+    """The walk. 0 if every step happened, 1 otherwise.
+
+    `in_cloud` runs the service in the stacks of infra/cloud, on an emulator of AWS.
+    """
     with (
         tempfile.TemporaryDirectory(prefix="report-remove-demo-") as name,
         _processes(Path(name)) as processes,
     ):
         try:
-            addresses = _walk(Walk(), processes, photo or PHOTO, port)
+            start = _start_in_cloud if in_cloud else _start
+            addresses = _walk(Walk(), processes, photo or PHOTO, start, port)
         except (StepFailed, Refused, Unreachable, NoToken) as fault:
             click.echo(f"The walk stopped: {fault}", err=True)
+            click.echo(_last_words(Path(name) / "emulator.log"), err=True, nl=False)
             return 1
         for line in addresses:
             click.echo(line)
         if not once:
             _stay_up(processes)
     return 0
+
+
+Start = Callable[[Walk, Processes, Path, int], tuple[Service, dict[str, str], dict[str, str]]]
+
+
+def _last_words(log: Path) -> str:
+    """What the emulator said of the functions, if there was one."""
+    lines = log.read_text(errors="replace").splitlines(keepends=True) if log.exists() else []
+    return "".join(lines[-15:])
 
 
 @contextmanager
@@ -131,20 +150,20 @@ def _stay_up(processes: Processes) -> None:
         click.echo("\nStopping.")
 
 
-def _walk(walk: Walk, processes: Processes, photo: Path, port: int) -> list[str]:
-    service, platforms, facts = _start(walk, processes, photo, port)
+def _walk(walk: Walk, processes: Processes, photo: Path, start: Start, port: int) -> list[str]:
+    service, platforms, facts = start(walk, processes, photo, port)
     challenge = service.challenge()
 
-    entries, kind = _hash(photo)
-    best = next(e for e in entries if e["type"] == "pdq" and e["variant"] == "original")
+    hashes, kind = _hash(photo)
+    best = hashes["pdq"]["original"]
     walk.tell(
-        f"The photo is hashed here: {len(entries)} hashes, PDQ quality {best['quality']}. "
+        f"The photo is hashed here: {_number(hashes)} hashes, PDQ quality {best['quality']}. "
         "It stays where it is."
     )
 
     code = new_code()
     key = case_key(code, challenge["case_key"])
-    body = report_body(key, "jwt-age-v1", "13_15", [{"kind": kind, "hashes": entries}])
+    body = report_body(key, "jwt-age-v1", "13_15", [{"kind": kind, "hashes": hashes}])
     proof = age_headers(
         facts["issuer"], _wish(challenge), "POST", f"{service.url}/v1/reports", body
     )
@@ -173,7 +192,7 @@ def _walk(walk: Walk, processes: Processes, photo: Path, port: int) -> list[str]
         "",
         f"API              {service.url}",
         f"Documentation    {service.url}/docs",
-        f"Metrics          {facts['metrics']}",
+        facts["beside"],
         *(f"{name + ' (platform)':16} {url}" for name, url in platforms.items()),
         f"Age issuer       {facts['issuer']} (for development: it checks nobody)",
     ]
@@ -184,26 +203,7 @@ def _start(
 ) -> tuple[Service, dict[str, str], dict[str, str]]:
     """Start issuer, platforms and service side by side, and introduce them to each other."""
     folder = processes.folder
-    _pictures(folder, photo)
-    issuers = folder / "issuers.toml"
-    issuer = processes.start(
-        "issuer", "-m", "infra.sandbox.issuer", "--issuers-file", str(issuers), "--audience", "demo"
-    )
-    starting = {
-        name: processes.start(
-            name,
-            "-m",
-            "infra.sandbox.platform",
-            "--name",
-            name,
-            "--pictures",
-            str(folder / name),
-            "--enrolment",
-            str(folder / f"{name}.json"),
-            *more,
-        )
-        for name, more in (("Picnic", ["--sealed"]), ("Postcard", []))
-    }
+    issuer, issuers, starting = _start_others(processes, photo)
     issuer_url = issuer()["url"]
     data = {
         "REPORT_REMOVE_ENVIRONMENT": "development",
@@ -230,7 +230,121 @@ def _start(
     facts = serve()
     walk.tell("The service, two platforms and an age issuer are up.")
     addresses = {name: platform["url"] for name, platform in platforms.items()}
-    return Service(url), addresses, {"issuer": issuer_url, "metrics": facts["metrics"]}
+    beside = f"Metrics          {facts['metrics']}"
+    return Service(url), addresses, {"issuer": issuer_url, "beside": beside}
+
+
+def _start_others(processes: Processes, photo: Path) -> tuple[Ready, Path, dict[str, Ready]]:
+    """The age issuer, the file by which it is trusted, and the platforms."""
+    folder = processes.folder
+    _pictures(folder, photo)
+    issuers = folder / "issuers.toml"
+    issuer = processes.start(
+        "issuer", "-m", "infra.sandbox.issuer", "--issuers-file", str(issuers), "--audience", "demo"
+    )
+    starting = {
+        name: processes.start(
+            name,
+            "-m",
+            "infra.sandbox.platform",
+            "--name",
+            name,
+            "--pictures",
+            str(folder / name),
+            "--enrolment",
+            str(folder / f"{name}.json"),
+            *more,
+        )
+        for name, more in (("Picnic", ["--sealed"]), ("Postcard", []))
+    }
+    return issuer, issuers, starting
+
+
+def _start_in_cloud(
+    walk: Walk, processes: Processes, photo: Path, _port: int
+) -> tuple[Service, dict[str, str], dict[str, str]]:
+    """The same, with the service in its stacks: deployed, keyed and enrolled by its commands."""
+    folder = processes.folder
+    emulator = processes.start(
+        "emulator", "-m", "infra.cloud.emulator", "--auth", "--folder", str(folder)
+    )
+    issuer, issuers, starting = _start_others(processes, photo)
+    issuer_url, endpoint = issuer()["url"], emulator()["endpoint"]
+    walk.tell("An emulator of AWS is up and enforces signatures and policies.")
+    aws = _aws_profiles(folder, endpoint)
+    outputs = _deploy(walk, {**aws, "AWS_PROFILE": "account"}, issuers)
+    _append_role(folder, outputs["OperatorRoleArn"])
+    operator = {**aws, "AWS_PROFILE": "operator"}
+    data = {
+        "REPORT_REMOVE_ENVIRONMENT": "development",
+        "REPORT_REMOVE_ALLOW_LOOPBACK_PARTNERS": "yes",
+        "REPORT_REMOVE_DATA_DIR": str(folder / "data"),
+        "REPORT_REMOVE_STORE": "dynamodb",
+        "REPORT_REMOVE_TABLE": outputs["TableName"],
+        "REPORT_REMOVE_KEYS": "kms",
+        "REPORT_REMOVE_KEYS_SECRET": outputs["RootKeysName"],
+        "REPORT_REMOVE_KMS_KEY": outputs["SealingKeyArn"],
+        "REPORT_REMOVE_PUBLIC_URL": outputs["PublicUrl"],
+        "REPORT_REMOVE_AGE_ISSUERS_FILE": str(issuers),
+    }
+    _command({**operator, **data}, "keys", "create")
+    walk.tell("The operator's role made the root keys: wrapped by KMS, kept in Secrets Manager.")
+    platforms = {name: ready() for name, ready in starting.items()}
+    os.environ.update(operator)
+    _enrol(folder, data, platforms)
+    walk.tell("Two platforms are enrolled, by the same role.")
+    addresses = {name: platform["url"] for name, platform in platforms.items()}
+    beside = f"AWS              {endpoint} (region {REGION}, any key)"
+    return Service(outputs["PublicUrl"]), addresses, {"issuer": issuer_url, "beside": beside}
+
+
+def _deploy(walk: Walk, env: Mapping[str, str], issuers: Path) -> dict[str, str]:
+    """As `report-remove cloud up` does it anywhere, with what only one machine needs."""
+    chosen = {
+        "Environment": "development",
+        "AllowLoopbackPartners": "yes",
+        "LimitCase": "100000 per hour",  # we look many times while we wait
+    }
+    settings = [f"--set={name}={value}" for name, value in chosen.items()]
+    told = _command(env, "cloud", "up", "--json", "--issuers-file", str(issuers), *settings)
+    outputs: dict[str, str] = json.loads(told)
+    walk.tell("Four stacks are up: table, keys, queues, functions with a role each, alarms.")
+    return outputs
+
+
+def _command(env: Mapping[str, str], *words: str) -> str:
+    done = subprocess.run(  # noqa: S603 - this project's own command
+        [sys.executable, "-m", "app.cli", *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**_clean_env(), **env},
+        cwd=ROOT,
+    )
+    if done.returncode:
+        raise StepFailed(f"report-remove {' '.join(words[:2])}\n{done.stderr}")
+    return done.stdout
+
+
+def _aws_profiles(folder: Path, endpoint: str) -> dict[str, str]:
+    """The environment of AWS commands: the account itself, whose keys the emulator knows."""
+    file = folder / "aws-config"
+    lines = ["[profile account]", f"region = {REGION}"]
+    lines += ["aws_access_key_id = test", "aws_secret_access_key = test"]
+    file.write_text("\n".join(lines) + "\n")
+    return {
+        "AWS_CONFIG_FILE": str(file),
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+
+
+def _append_role(folder: Path, role: str) -> None:
+    """A profile that takes the operator's role, as a person would write it."""
+    lines = ["[profile operator]", f"region = {REGION}", f"role_arn = {role}"]
+    with (folder / "aws-config").open("a") as file:
+        file.write("\n".join([*lines, "source_profile = account"]) + "\n")
 
 
 def _free_port() -> int:
@@ -285,7 +399,11 @@ def _enrol(folder: Path, env: Mapping[str, str], platforms: Mapping[str, dict[st
         runtime.close()
 
 
-def _hash(photo: Path) -> tuple[list[dict[str, Any]], str]:
+def _number(hashes: Mapping[str, Any]) -> int:
+    return sum(len(of) if isinstance(of, dict) else 1 for of in hashes.values())
+
+
+def _hash(photo: Path) -> tuple[dict[str, Any], str]:
     from hashing.errors import HashError
     from hashing.reference import hash_file
 
@@ -293,12 +411,7 @@ def _hash(photo: Path) -> tuple[list[dict[str, Any]], str]:
         hashed = hash_file(photo)
     except HashError as fault:
         raise StepFailed(str(fault)) from None
-    entries = [
-        {"type": str(e.type), "value": str(e.value), "variant": e.variant}
-        | ({} if e.quality is None else {"quality": e.quality})
-        for e in hashed.entries
-    ]
-    return entries, hashed.kind
+    return hashes_body(hashed.entries), hashed.kind
 
 
 def _wish(challenge: Mapping[str, Any]) -> dict[str, str]:
@@ -318,13 +431,15 @@ def _until(
     what: str, look: Callable[[], dict[str, Any]], holds: Callable[[dict[str, Any]], bool]
 ) -> dict[str, Any]:
     until = time.monotonic() + PATIENCE
+    pause = 0.05  # and ever longer: looking takes the processor from what it looks for
     while True:
         found = look()
         if holds(found):
             return found
         if time.monotonic() > until:
             raise StepFailed(f"waited {PATIENCE:.0f} s until {what}")
-        time.sleep(0.05)
+        time.sleep(pause)
+        pause = min(1.0, pause * 1.3)
 
 
 def _check_listed(walk: Walk, platforms: Mapping[str, str]) -> None:
