@@ -21,19 +21,34 @@ from typing import Any
 
 import click
 
-from app.client.age import NoToken
-from app.client.age import headers as age_headers
 from app.client.case_code import case_key, new_code
 from app.client.items import hashes_body
+from app.client.privacy_pass import PROFILE, NoPass
 from app.client.service import Refused, Service, Unreachable, report_body
+from app.client.shown_pass import from_broker
 
 Ready = Callable[[], dict[str, Any]]
 
 ROOT = Path(__file__).resolve().parent.parent
 PHOTO = ROOT / "infra/sandbox/photos/coffee.jpg"
+YEARS = 15  # what the young person tells the broker, which checks nobody
+TRUST = """format = 1
+
+[[issuer]]
+profile = "pp-under18-v1"
+id = "under18-document.broker.example"
+audience = "young.example"
+basis = "verified_document"
+{pass_url}valid_from_at = 2026-01-01T00:00:00Z
+valid_until_at = 2036-01-01T00:00:00Z
+
+[[issuer.keys]]
+spki = "{spki}"
+"""
 OTHERS = ("chelsea.jpg", "hubble.jpg", "rocket.jpg")
 REGION = "eu-central-1"  # of the emulator
-PATIENCE = 60.0  # seconds to wait for any one thing: functions start cold, on busy machines
+PATIENCE = 20.0  # seconds to wait for any one thing
+COLD_PATIENCE = 60.0  # the same where functions start cold
 
 
 class StepFailed(Exception):
@@ -42,13 +57,30 @@ class StepFailed(Exception):
 
 @dataclass(slots=True)
 class Walk:
-    """Prints what happened, with the time since the start."""
+    """Prints what happened, with the time since the start; waits `patience` seconds for a thing."""
 
+    patience: float = PATIENCE
     began: float = field(default_factory=time.monotonic)
 
     def tell(self, what: str) -> None:
         """One line of the timeline."""
         click.echo(f"{time.monotonic() - self.began:6.2f} s  {what}")
+
+    def until(
+        self,
+        what: str,
+        look: Callable[[], dict[str, Any]],
+        holds: Callable[[dict[str, Any]], bool],
+    ) -> dict[str, Any]:
+        """What `look` gives once it holds. Raises StepFailed."""
+        give_up_at = time.monotonic() + self.patience
+        pause = 0.05  # and ever longer: looking takes the processor from what it looks for
+        while not holds(found := look()):
+            if time.monotonic() > give_up_at:
+                raise StepFailed(f"waited {self.patience:.0f} s until {what}")
+            time.sleep(pause)
+            pause = min(1.0, pause * 1.3)
+        return found
 
 
 @dataclass(slots=True)
@@ -109,8 +141,9 @@ def run(*, once: bool, photo: Path | None, port: int, in_cloud: bool = False) ->
     ):
         try:
             start = _start_in_cloud if in_cloud else _start
-            addresses = _walk(Walk(), processes, photo or PHOTO, start, port)
-        except (StepFailed, Refused, Unreachable, NoToken) as fault:
+            walk = Walk(COLD_PATIENCE if in_cloud else PATIENCE)
+            addresses = _walk(walk, processes, photo or PHOTO, start, port)
+        except (StepFailed, Refused, Unreachable, NoPass) as fault:
             click.echo(f"The walk stopped: {fault}", err=True)
             click.echo(_last_words(Path(name) / "emulator.log"), err=True, nl=False)
             return 1
@@ -163,15 +196,13 @@ def _walk(walk: Walk, processes: Processes, photo: Path, start: Start, port: int
 
     code = new_code()
     key = case_key(code, challenge["case_key"])
-    body = report_body(key, "jwt-age-v1", "13_15", [{"kind": kind, "hashes": hashes}])
-    proof = age_headers(
-        facts["issuer"], _wish(challenge), "POST", f"{service.url}/v1/reports", body
-    )
-    walk.tell("An age token says 'under 18' and nothing else.")
+    body = report_body(key, PROFILE, "13_15", [{"kind": kind, "hashes": hashes}])
+    proof = from_broker(facts["broker"], challenge, YEARS)
+    walk.tell("A pass says 'under 18' and nothing else. The age broker signed it blind.")
     service.send("/v1/reports", body, proof)
     walk.tell(f"The report is in: {len(body)} bytes left the device, no picture among them.")
 
-    case = _until(
+    case = walk.until(
         "both platforms answer",
         lambda: service.open(key),
         lambda case: _outcomes(case) == {"Picnic": "taken_down", "Postcard": "not_found"},
@@ -182,7 +213,7 @@ def _walk(walk: Walk, processes: Processes, photo: Path, start: Start, port: int
 
     service.withdraw(key)
     walk.tell("The young person takes the case back.")
-    _until(
+    walk.until(
         "both platforms forget",
         lambda: service.open(key),
         lambda case: set(_outcomes(case).values()) == {"forgotten"} and case["state"] == "scrubbed",
@@ -190,21 +221,24 @@ def _walk(walk: Walk, processes: Processes, photo: Path, start: Start, port: int
     walk.tell("Both platforms say that they forgot it, and our hashes are erased.")
     return [
         "",
+        f"For young people {service.url}/",
         f"API              {service.url}",
         f"Documentation    {service.url}/docs",
         facts["beside"],
         *(f"{name + ' (platform)':16} {url}" for name, url in platforms.items()),
-        f"Age issuer       {facts['issuer']} (for development: it checks nobody)",
+        f"Age broker       {facts['broker']} (for development: it checks nobody)",
     ]
 
 
 def _start(
     walk: Walk, processes: Processes, photo: Path, port: int
 ) -> tuple[Service, dict[str, str], dict[str, str]]:
-    """Start issuer, platforms and service side by side, and introduce them to each other."""
+    """Start broker, platforms and service side by side, and introduce them to each other."""
     folder = processes.folder
-    issuer, issuers, starting = _start_others(processes, photo)
-    issuer_url = issuer()["url"]
+    port = port or _free_port()
+    url = f"http://127.0.0.1:{port}"
+    broker, starting = _start_others(processes, photo, url)
+    broker_url, issuers = _trusted(folder, broker, with_page=True)
     data = {
         "REPORT_REMOVE_ENVIRONMENT": "development",
         "REPORT_REMOVE_DATA_DIR": str(folder / "data"),
@@ -212,8 +246,6 @@ def _start(
         "REPORT_REMOVE_AGE_ISSUERS_FILE": str(issuers),
         "REPORT_REMOVE_LIMIT_CASE": "100000 per hour",  # we look many times while we wait
     }
-    port = port or _free_port()
-    url = f"http://127.0.0.1:{port}"
     serve = processes.start(
         "service",
         "-m",
@@ -228,19 +260,22 @@ def _start(
     platforms = {name: ready() for name, ready in starting.items()}
     _enrol(folder, {**data, "REPORT_REMOVE_PUBLIC_URL": url}, platforms)
     facts = serve()
-    walk.tell("The service, two platforms and an age issuer are up.")
+    walk.tell("The service, two platforms and an age broker are up.")
     addresses = {name: platform["url"] for name, platform in platforms.items()}
     beside = f"Metrics          {facts['metrics']}"
-    return Service(url), addresses, {"issuer": issuer_url, "beside": beside}
+    return Service(url), addresses, {"broker": broker_url, "beside": beside}
 
 
-def _start_others(processes: Processes, photo: Path) -> tuple[Ready, Path, dict[str, Ready]]:
-    """The age issuer, the file by which it is trusted, and the platforms."""
+def _start_others(
+    processes: Processes, photo: Path, page: str = "https://young.example"
+) -> tuple[Ready, dict[str, Ready]]:
+    """The age broker, which sends passes back to `page`, and the platforms."""
     folder = processes.folder
     _pictures(folder, photo)
-    issuers = folder / "issuers.toml"
-    issuer = processes.start(
-        "issuer", "-m", "infra.sandbox.issuer", "--issuers-file", str(issuers), "--audience", "demo"
+    broker = processes.start(
+        "broker",
+        *("-m", "infra.broker", "develop", "--folder", str(folder / "broker")),
+        *("--port", str(_free_port()), "--returns", page),
     )
     starting = {
         name: processes.start(
@@ -257,7 +292,26 @@ def _start_others(processes: Processes, photo: Path) -> tuple[Ready, Path, dict[
         )
         for name, more in (("Picnic", ["--sealed"]), ("Postcard", []))
     }
-    return issuer, issuers, starting
+    return broker, starting
+
+
+def _trusted(folder: Path, broker: Ready, *, with_page: bool = False) -> tuple[str, Path]:
+    """The broker's address, and the issuer file by which the service takes its passes.
+
+    Its page is opened under another name than the service's: ports of one host share cookies.
+    """
+    url = str(broker()["url"])
+    found = Service(url).call("GET", "/.well-known/private-token-issuer-directory")
+    keys = {key["predicate"]: key["token-key"] for key in found["token-keys"]}
+    page = f"{url}/pass".replace("127.0.0.1", "localhost")
+    issuers = folder / "issuers.toml"
+    issuers.write_text(
+        TRUST.format(
+            pass_url=f'pass_url = "{page}"\n' if with_page else "",
+            spki=keys["under18-document"].rstrip("="),
+        )
+    )
+    return url, issuers
 
 
 def _start_in_cloud(
@@ -268,8 +322,9 @@ def _start_in_cloud(
     emulator = processes.start(
         "emulator", "-m", "infra.cloud.emulator", "--auth", "--folder", str(folder)
     )
-    issuer, issuers, starting = _start_others(processes, photo)
-    issuer_url, endpoint = issuer()["url"], emulator()["endpoint"]
+    broker, starting = _start_others(processes, photo)
+    broker_url, issuers = _trusted(folder, broker)
+    endpoint = emulator()["endpoint"]
     walk.tell("An emulator of AWS is up and enforces signatures and policies.")
     aws = _aws_profiles(folder, endpoint)
     outputs = _deploy(walk, {**aws, "AWS_PROFILE": "account"}, issuers)
@@ -295,7 +350,7 @@ def _start_in_cloud(
     walk.tell("Two platforms are enrolled, by the same role.")
     addresses = {name: platform["url"] for name, platform in platforms.items()}
     beside = f"AWS              {endpoint} (region {REGION}, any key)"
-    return Service(outputs["PublicUrl"]), addresses, {"issuer": issuer_url, "beside": beside}
+    return Service(outputs["PublicUrl"]), addresses, {"broker": broker_url, "beside": beside}
 
 
 def _deploy(walk: Walk, env: Mapping[str, str], issuers: Path) -> dict[str, str]:
@@ -414,32 +469,8 @@ def _hash(photo: Path) -> tuple[dict[str, Any], str]:
     return hashes_body(hashed.entries), hashed.kind
 
 
-def _wish(challenge: Mapping[str, Any]) -> dict[str, str]:
-    asked = next(p for p in challenge["profiles"] if p["profile"] == "jwt-age-v1")
-    return {
-        "nonce": asked["nonce"],
-        "audience": asked["issuers"][0]["audience"],
-        "claim": "age_under_18",
-    }
-
-
 def _outcomes(case: Mapping[str, Any]) -> dict[str, str]:
     return {row["name"]: row["outcome"] for row in case["items"][0]["platforms"]}
-
-
-def _until(
-    what: str, look: Callable[[], dict[str, Any]], holds: Callable[[dict[str, Any]], bool]
-) -> dict[str, Any]:
-    until = time.monotonic() + PATIENCE
-    pause = 0.05  # and ever longer: looking takes the processor from what it looks for
-    while True:
-        found = look()
-        if holds(found):
-            return found
-        if time.monotonic() > until:
-            raise StepFailed(f"waited {PATIENCE:.0f} s until {what}")
-        time.sleep(pause)
-        pause = min(1.0, pause * 1.3)
 
 
 def _check_listed(walk: Walk, platforms: Mapping[str, str]) -> None:

@@ -60,7 +60,8 @@ def test_a_case_is_submitted_opened_grown_and_withdrawn(house: House) -> None:
     answer("add", str(other), *url, *code, given=sent["case_code"].replace(" ", "-"))
     assert len(answer("open", *url, *code, given=sent["case_code"])["items"]) == 2
     withdrawn = answer("withdraw", "--yes", *url, *code, given=sent["case_code"])
-    assert withdrawn["state"] == "withdrawn"
+    # Nobody was told, so nobody has to forget: it may be erased before the answer is written.
+    assert withdrawn["state"] in ("withdrawn", "scrubbed")
     assert withdrawn["can_change"] is False
 
 

@@ -340,8 +340,11 @@ def _the_worker_stumbles(journey: Journey) -> None:
         value,
         value,
     )
-    until(lambda: "worker.failed" in journey.logged(), "the worker stumbles")
+    until(lambda: "event.stuck" in journey.logged(), "the relay cannot read it")
     journey.write("DELETE FROM events WHERE id = 'evt_x'")
+    journey.write("ALTER TABLE events RENAME TO elsewhere")
+    until(lambda: "worker.failed" in journey.logged(), "the worker stumbles")
+    journey.write("ALTER TABLE elsewhere RENAME TO events")
     until(lambda: "worker.recovered" in journey.logged(), "the worker goes on")
 
 
