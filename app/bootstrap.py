@@ -48,7 +48,7 @@ from app.settings import PREFIX, Settings
 from app.worker import Bell, Worker
 from hashing.denylist import SHIPPED, load_denylist
 from hashing.errors import HashError
-from partners.delivery import DeliveryEngine
+from partners.delivery import DeliveryEngine, DeliverySettings
 from partners.egress import EgressGuard
 from partners.gate import Gate, GateSettings
 from partners.model import PartnerId
@@ -69,6 +69,9 @@ if TYPE_CHECKING:
 DATABASE = "report-remove.db"
 ROOT_KEY = "root.key"
 MDOC = "mdoc-age-v1"
+
+# A transaction on DynamoDB takes longer than a commit on disk, and is one call for all its answers.
+_PACE = {"sqlite": DeliverySettings(), "dynamodb": DeliverySettings(gather=0.05)}
 
 
 class StartRefused(Exception):
@@ -164,6 +167,7 @@ def engine(base: Foundation, *, has_scribe: bool = False) -> DeliveryEngine:
         signer=signer,
         origin=settings.public_url,
         scribe=Scribe(signer) if has_scribe else None,
+        settings=_PACE[settings.store],
     )
 
 

@@ -6,7 +6,7 @@ no joins, so that SQLite and DynamoDB can both keep the promise.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -159,17 +159,34 @@ class UnitOfWork(Protocol):
         """
 
 
+@dataclass(frozen=True, slots=True)
+class CaseFile:
+    """A case, its items by number, and its notices by item and partner."""
+
+    case: Case
+    items: list[Item]
+    notices: list[Notice]
+
+
 class CaseStore(NoticeStore, Protocol):
     """Cases with their items and notices."""
 
     def case_by_key(self, key_tag: bytes) -> Case | None:
         """The case that this key tag opens, or None."""
 
+    def file_by_key(self, key_tag: bytes) -> CaseFile | None:
+        """The same with all that it shows."""
+
     def case(self, case_id: CaseId) -> Case | None:
         """One case, or None."""
 
     def items(self, case_id: CaseId) -> list[Item]:
         """The items of a case, by number."""
+
+    def items_named(
+        self, names: Iterable[tuple[CaseId, int]]
+    ) -> dict[tuple[CaseId, int], tuple[Case, Item]]:
+        """Those of these items (case and number) that there are, each with its case."""
 
     def notices_of(self, case_id: CaseId) -> list[Notice]:
         """What each partner was told and said of the case, by item and partner."""
@@ -218,8 +235,8 @@ class EventStore(Protocol):
     def open_events(self, limit: int) -> Sequence[Event | Unreadable]:
         """Events not yet expanded into messages, oldest first; a bad row stands among them."""
 
-    def event(self, event_id: EventId) -> Event | Unreadable | None:
-        """One event if it is not yet expanded, or None."""
+    def events_named(self, ids: Iterable[EventId]) -> list[Event | Unreadable]:
+        """Those of these events that are not yet expanded, in this order."""
 
 
 class Janitor(Protocol):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -55,9 +55,12 @@ class Composer:
         self._origin = origin
         self._opened: dict[tuple[str, str, bytes], SigningKey] = {}
 
-    def read_anew(self) -> None:
-        """Forget what was read of cases: a new moment begins."""
-        self._together = self._payloads.together()
+    def read_anew(self, messages: Sequence[Message] = ()) -> None:
+        """Forget what was read of cases: a new moment begins, with these messages."""
+        try:
+            self._together = self._payloads.together(messages)
+        except Exception:  # noqa: BLE001 - each is then read by itself: one must not stop the others
+            self._together = self._payloads.together()
 
     def compose(
         self, message: Message, partner: Partner, endpoint: Endpoint, url: str, now: datetime

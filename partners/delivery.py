@@ -274,6 +274,7 @@ class DeliveryEngine:
     def _offer_all(self, messages: list[Message]) -> list[Answer]:
         """Post them, letting the first go out while the last are still being sealed."""
         answers: list[Answer] = []
+        self._read(messages)
         for place, message in enumerate(messages, 1):
             self._offer(message)
             if place % _COMPOSED_BETWEEN_TURNS == 0:
@@ -281,6 +282,16 @@ class DeliveryEngine:
                 answers += self._sender.collect(0.0)
         self._send_letters()
         return answers
+
+    def _read(self, messages: Sequence[Message]) -> None:
+        """All that these are made of, in as few calls as the store needs for it."""
+        unread = {message.partner_id for message in messages} - self._known.keys()
+        found = self._partners.partners_named(unread)
+        self._known.update({partner_id: found.get(partner_id) for partner_id in unread})
+        # What already waits for its endpoint will be read when there is room.
+        posted = [message for message in messages if message.endpoint_id not in self._held]
+        if posted:
+            self._composer.read_anew(posted)
 
     def _room(self) -> int:
         """How many more letters the sender can take, once it has those that are being written."""
@@ -300,10 +311,12 @@ class DeliveryEngine:
             self._submit(letter, post)
 
     def _submit(self, letter: Letter, post: Post | str) -> None:
+        under_way = self._under_way.pop(letter.post_key)
         if isinstance(post, Post):
+            # Its endpoint keeps us waiting from now on, however long the others took to compose.
+            self._under_way[letter.post_key] = replace(under_way, started_at=self._clock.now())
             self._sender.submit(post)
             return
-        under_way = self._under_way.pop(letter.post_key)
         self._not_composed(under_way.message, post, under_way.started_at)
 
     def _not_composed(self, message: Message, problem: str, now: datetime) -> None:

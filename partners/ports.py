@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -88,6 +88,9 @@ class PartnerStore(Protocol):
     def partner(self, partner_id: PartnerId) -> Partner | None:
         """One partner, or None."""
 
+    def partners_named(self, ids: Iterable[PartnerId]) -> dict[PartnerId, Partner]:
+        """Those of these partners that there are."""
+
     def partners(self) -> tuple[Partner, ...]:
         """All of them, oldest first."""
 
@@ -97,6 +100,9 @@ class NoticeStore(Protocol):
 
     def notice(self, notice_id: NoticeId) -> Notice | None:
         """One notice, or None."""
+
+    def notices_named(self, ids: Iterable[NoticeId]) -> dict[NoticeId, Notice]:
+        """Those of these notices that there are."""
 
 
 class MessageStore(Protocol):
@@ -157,8 +163,11 @@ class Payload:
 class Payloads(Protocol):
     """Builds what a message says from the state of the case at this moment."""
 
-    def together(self) -> Payloads:
-        """The same for the messages of one moment: what they have in common is read once."""
+    def together(self, messages: Sequence[Message] = ()) -> Payloads:
+        """The same for the messages of one moment: what they have in common is read once.
+
+        What is known of these is read now, all together. Raises what their store raises.
+        """
 
     def build(self, message: Message, partner: Partner, now: datetime) -> Payload | None:
         """The payload, or None if there is nothing left to tell (the message is cancelled)."""

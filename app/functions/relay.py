@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from app.bootstrap import foundation, queue
 from app.domain.errors import QueueUnavailable, StoreUnavailable
+from app.functions.failing import silently
 from app.observability import Journal, LogEvent, Metrics
 from app.ports import AddMessage, Change, EventStore, Queue, Unreadable
 from app.services.expand_event import ExpandEvents
@@ -36,8 +37,7 @@ class Relay:
 
     def named(self, event_ids: Sequence[EventId]) -> int:
         """Expand those of these that are open; how many. Raises StoreUnavailable."""
-        found = [self.store.event(event_id) for event_id in dict.fromkeys(event_ids)]
-        return self.these([event for event in found if event is not None])
+        return self.these(self.store.events_named(event_ids))
 
     def these(self, events: Sequence[Event | Unreadable]) -> int:
         """Expand these; how many could be. Raises StoreUnavailable."""
@@ -56,6 +56,7 @@ class Relay:
             self.journal.failure(LogEvent.WORKER_FAILED, fault, part="relay")
 
 
+@silently("relay")
 def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
     """Records of the stream, in their order; from the first that failed on they come again."""
     records = event.get("Records", [])

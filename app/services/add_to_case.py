@@ -37,8 +37,9 @@ class AddToCase:
             if case is None:
                 raise CaseNotFound
             case.require_open()
-            self.house.intake.check(drafts, self.house.store.partner, held=case.item_count)
-            self.house.store.commit(*self._changes(case, drafts), remember)
+            intake, partner = self.house.intake, self.house.store.partner
+            admitted = intake.admitted(drafts, partner, held=case.item_count)
+            self.house.store.commit(*self._changes(case, admitted), remember)
 
         answer = json.dumps({"received": True, "items": len(drafts)}).encode()
         return self.answers.once(request, act, answer)

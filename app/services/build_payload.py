@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
@@ -21,6 +21,8 @@ from partners.events import EventType
 from partners.model import CaseId, Message, Notice, NoticeId, Partner
 from partners.ports import Payload
 
+_Name = tuple[CaseId, int]  # of an item
+
 _HOUR: Final = timedelta(hours=1)
 
 
@@ -34,10 +36,11 @@ class _Told:
 
 @dataclass(slots=True)
 class _Reading:
-    """What was read of cases and items for the messages of one moment."""
+    """What was read of notices, cases and items for the messages of one moment."""
 
-    cases: dict[CaseId, tuple[Case, Mapping[int, Item]] | None] = field(default_factory=dict)
-    told: dict[tuple[CaseId, int], _Told | None] = field(default_factory=dict)
+    notices: dict[NoticeId, Notice] = field(default_factory=dict)
+    items: dict[_Name, tuple[Case, Item]] = field(default_factory=dict)
+    told: dict[_Name, _Told | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +51,14 @@ class BuildPayload:
     policies: Mapping[str, DeadlinePolicy]
     public_url: str
 
-    def together(self) -> BuildTogether:
-        """The same for the messages of one moment, reading once what they have in common."""
-        return BuildTogether(self, _Reading())
+    def together(self, messages: Sequence[Message] = ()) -> BuildTogether:
+        """As `Payloads.together`."""
+        store = self.house.store
+        notices = store.notices_named(m.notice_id for m in messages if m.notice_id is not None)
+        telling = [m for m in messages if m.event_type != EventType.REMOVAL_WITHDRAWN]
+        about = [notices[m.notice_id] for m in telling if m.notice_id in notices]
+        items = store.items_named((notice.case_id, notice.item_number) for notice in about)
+        return BuildTogether(self, _Reading(notices, items))
 
     def build(self, message: Message, partner: Partner, now: datetime) -> Payload | None:
         """The payload, or None when there is nothing left to tell."""
@@ -72,27 +80,16 @@ class BuildPayload:
         """What there is to tell of the notice's item, if anything."""
         name = (notice.case_id, notice.item_number)
         if name not in reading.told:
-            reading.told[name] = self._told(*name, reading)
+            found = reading.items.get(name) or self.house.store.items_named([name]).get(name)
+            reading.told[name] = self._told(*found) if found else None
         return reading.told[name]
 
-    def _told(self, case_id: CaseId, number: int, reading: _Reading) -> _Told | None:
+    def _told(self, case: Case, item: Item) -> _Told | None:
         """None once the case or the item was withdrawn: then no partner is told any more."""
-        if case_id not in reading.cases:
-            reading.cases[case_id] = self._case(case_id)
-        found = reading.cases[case_id]
-        if found is None:
-            return None
-        case, items = found
-        item = items.get(number)
-        if item is None or item.sealed_hashes is None or item.withdrawn_at is not None:
+        taken_back = case.state is not CaseState.ACTIVE or item.withdrawn_at is not None
+        if taken_back or item.sealed_hashes is None:
             return None
         return _Told(item, self._alike(case, item))
-
-    def _case(self, case_id: CaseId) -> tuple[Case, Mapping[int, Item]] | None:
-        case = self.house.store.case(case_id)
-        if case is None or case.state is not CaseState.ACTIVE:
-            return None
-        return case, {item.number: item for item in self.house.store.items(case_id)}
 
     def outer(
         self, notice: Notice, partner: Partner, allowed: timedelta | None
@@ -153,14 +150,14 @@ class BuildTogether:
     each: BuildPayload
     reading: _Reading
 
-    def together(self) -> BuildTogether:
+    def together(self, messages: Sequence[Message] = ()) -> BuildTogether:
         """Another, which reads anew."""
-        return self.each.together()
+        return self.each.together(messages)
 
     def build(self, message: Message, partner: Partner, now: datetime) -> Payload | None:
         """The payload, or None when there is nothing left to tell."""
-        notice = message.notice_id and self.each.house.store.notice(message.notice_id)
-        if not notice:
+        notice = self._notice(message.notice_id)
+        if notice is None:
             return None
         if message.event_type == EventType.REMOVAL_WITHDRAWN:
             return Payload({"item_id": notice.id})
@@ -171,6 +168,11 @@ class BuildTogether:
             return None
         outer = self.each.outer(notice, partner, message.deadline)
         return Payload(outer, self.each.inner(notice, partner, told, outer))
+
+    def _notice(self, notice_id: NoticeId | None) -> Notice | None:
+        if notice_id is None:
+            return None
+        return self.reading.notices.get(notice_id) or self.each.house.store.notice(notice_id)
 
 
 def _assurance(case: Case) -> str:

@@ -10,15 +10,34 @@ from app.domain.case import Case, CaseState, Item
 from app.domain.deadlines import DeadlinePolicy
 from app.domain.errors import Contested, StoreUnavailable
 from app.domain.report import takes_part
-from app.ports import AddMessage, AddNotice, Change, CloseEvent, SaveNotice, Unreadable
+from app.ports import (
+    AddMessage,
+    AddNotice,
+    CaseStore,
+    Change,
+    CloseEvent,
+    SaveNotice,
+    Unreadable,
+)
 from app.services.house import House, insist
 from app.services.scrub_case import ScrubCase
 from partners.events import Event, EventType
-from partners.model import EventId, Feedback, Notice, NoticeId, Partner, Word
+from partners.model import CaseId, EventId, Feedback, Notice, NoticeId, Partner, Word
 from partners.outbox import fan_out
 from partners.ports import Purpose
 
 CHUNK = 100  # changes in one commit, as many as a DynamoDB transaction holds
+
+
+Items = Mapping[tuple[CaseId, int], tuple[Case, Item]]
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What events are expanded from."""
+
+    partners: Sequence[Partner]
+    items: Items
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +47,19 @@ class ExpandEvent:
     house: House
     policies: Mapping[str, DeadlinePolicy]
 
-    def __call__(self, event: Event) -> list[Change]:
+    def read(self, events: Sequence[Event]) -> Known:
+        """What these events are expanded from, all together."""
+        requests = [event for event in events if event.type is EventType.REMOVAL_REQUESTED]
+        return Known(self.house.store.partners(), _items_of(requests, self.house.store))
+
+    def __call__(self, event: Event, known: Known | None = None) -> list[Change]:
         """The notices and messages of the event, and then its end."""
-        case = self.house.store.case(event.case_id)
-        notices = self._notices(event, case)
+        known = known or self.read([event])
+        notices = self._notices(event, known)
         messages = fan_out(
             event,
             [notice for notice, _ in notices],
-            self.house.store.partners(),
+            known.partners,
             self.house.clock.now(),
             lambda partner: self.policies[partner.deadline_policy].allowed,
             self._message_id,
@@ -44,14 +68,12 @@ class ExpandEvent:
         return [*changes, *map(AddMessage, messages), CloseEvent(event.id)]
 
     def _notices(
-        self, event: Event, case: Case | None
+        self, event: Event, known: Known
     ) -> list[tuple[Notice, AddNotice | SaveNotice | None]]:
         """The notices that the event is about, each with the change that it needs, if any."""
-        if case is None:
-            return []
         if event.type is EventType.REMOVAL_REQUESTED:
-            return [(notice, AddNotice(notice)) for notice in self._new_notices(event, case)]
-        told = [n for n in self.house.store.notices_of(case.id) if _concerns(event, n)]
+            return [(notice, AddNotice(notice)) for notice in self._new_notices(event, known)]
+        told = [n for n in self.house.store.notices_of(event.case_id) if _concerns(event, n)]
         if event.type is not EventType.REMOVAL_WITHDRAWN:
             return [(notice, None) for notice in told]
         return [self._withdrawn(notice, event) for notice in told]
@@ -62,21 +84,14 @@ class ExpandEvent:
         changed = replace(notice, withdrawn_at=event.at, version=notice.version + 1)
         return changed, SaveNotice(changed)
 
-    def _new_notices(self, event: Event, case: Case) -> list[Notice]:
+    def _new_notices(self, event: Event, known: Known) -> list[Notice]:
         """One for each item and partner; none of what was withdrawn: nobody else is told."""
-        if case.state is not CaseState.ACTIVE:
-            return []
-        partners = [partner for partner in self.house.store.partners() if takes_part(partner)]
-        items = [
-            item
-            for item in self.house.store.items(case.id)
-            if item.number in event.items and item.withdrawn_at is None
-        ]
         return [
             self._notice(event, item, partner)
-            for item in items
-            for partner in partners
-            if not item.platforms or partner.id in item.platforms
+            for case, item in (known.items[n] for n in _names(event) if n in known.items)
+            if _stands(case, item)
+            for partner in known.partners
+            if takes_part(partner) and (not item.platforms or partner.id in item.platforms)
         ]
 
     def _notice(self, event: Event, item: Item, partner: Partner) -> Notice:
@@ -93,6 +108,26 @@ class ExpandEvent:
 
     def _message_id(self, text: str) -> str:
         return self.house.keys.tag(Purpose.MESSAGE_ID, text.encode())[:16].hex()
+
+
+def _names(event: Event) -> list[tuple[CaseId, int]]:
+    """The names of the event's items."""
+    return [(event.case_id, number) for number in event.items]
+
+
+def _items_of(events: Sequence[Event], store: CaseStore) -> Items:
+    """The items of these events as they are now, each with its case."""
+    return store.items_named(name for event in events for name in _names(event))
+
+
+def _stands(case: Case, item: Item) -> bool:
+    """Whether neither the item nor its case was taken back."""
+    return case.state is CaseState.ACTIVE and item.withdrawn_at is None
+
+
+def _asks(changes: Sequence[Change]) -> bool:
+    """Whether some platform is asked for the first time."""
+    return any(isinstance(change, AddNotice) for change in changes)
 
 
 def _concerns(event: Event, notice: Notice) -> bool:
@@ -130,42 +165,49 @@ class ExpandEvents:
             changes += more
         if changes:
             self._commit(changes, together)
-        for event, more in events:
+        for event, _ in events:
             if event.type is EventType.REMOVAL_WITHDRAWN:
                 self.scrub.once_forgotten(event.case_id)
-            elif any(isinstance(change, AddNotice) for change in more):
-                self._take_back_late(event)
+        self._take_back_late([event for event, more in events if _asks(more)])
         return events
 
-    def _take_back_late(self, event: Event) -> None:
+    def _take_back_late(self, events: Sequence[Event]) -> None:
         """What was withdrawn while its request was expanded is withdrawn at those partners too.
 
         Another relay may have expanded the withdrawal meanwhile, and found no notices yet.
         """
-        case = self.house.store.case(event.case_id)
-        if case is None:
-            return
-        late = [
-            item.number
-            for item in self.house.store.items(case.id)
-            if item.number in event.items
-            and (case.state is not CaseState.ACTIVE or item.withdrawn_at is not None)
-        ]
-        told = [n for n in self.house.store.notices_of(case.id) if n.item_number in late]
+        found = _items_of(events, self.house.store).values()
+        late = [item for case, item in found if not _stands(case, item)]
+        for case_id in dict.fromkeys(item.case_id for item in late):
+            self._take_back(case_id, [item.number for item in late if item.case_id == case_id])
+
+    def _take_back(self, case_id: CaseId, numbers: list[int]) -> None:
+        store = self.house.store
+        told = [n for n in store.notices_of(case_id) if n.item_number in numbers]
         if any(notice.withdrawn_at is None for notice in told):
-            self.house.store.commit(self.house.event(EventType.REMOVAL_WITHDRAWN, case.id, late))
+            store.commit(self.house.event(EventType.REMOVAL_WITHDRAWN, case_id, numbers))
 
     def _readable(self, found: Sequence[Event | Unreadable]) -> list[tuple[Event, list[Change]]]:
         """Those that can be expanded, with their changes; the others are stuck."""
         self.stuck.clear()
         self.stuck.update({row.id: row.error for row in found if isinstance(row, Unreadable)})
         events = [event for event in found if isinstance(event, Event)]
-        return [(event, changes) for event in events if (changes := self._changes(event))]
+        known = self._known(events) if events else None
+        return [(event, changes) for event in events if (changes := self._changes(event, known))]
 
-    def _changes(self, event: Event) -> list[Change]:
+    def _known(self, events: Sequence[Event]) -> Known | None:
+        """What these are expanded from; None if some of it is bad: then each reads its own."""
+        try:
+            return self.expand.read(events)
+        except StoreUnavailable:
+            raise
+        except Exception:  # noqa: BLE001 - one bad event must not hold up the relay
+            return None
+
+    def _changes(self, event: Event, known: Known | None) -> list[Change]:
         """The changes of the event, its own end at least; none if it is stuck."""
         try:
-            return self.expand(event)
+            return self.expand(event, known)
         except StoreUnavailable:
             raise  # that is the matter of all of them
         except Exception as fault:  # noqa: BLE001 - one bad event must not hold up the relay

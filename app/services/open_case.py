@@ -11,6 +11,7 @@ from app.domain.case import Case, CaseState, Item, MediaKind
 from app.domain.errors import CaseNotFound
 from app.domain.outcome import WORDS, Outcome, outcome_of
 from app.domain.report import takes_part
+from app.ports import CaseFile
 from app.services.house import House
 from partners.model import Notice, Partner, PartnerId
 
@@ -59,17 +60,21 @@ class OpenCase:
 
     def __call__(self, case_key: bytes) -> CaseView:
         """The case. Raises CaseNotFound, the same for a key never used and a purged case's."""
-        case = self.house.store.case_by_key(self.house.case_tag(case_key))
-        if case is None:
+        file = self.house.store.file_by_key(self.house.case_tag(case_key))
+        if file is None:
             raise CaseNotFound
-        return view(self.house, case)
+        return _seen(file, self.house.store.partners())
 
 
 def view(house: House, case: Case) -> CaseView:
     """The case as its holder sees it."""
-    notices = house.store.notices_of(case.id)
-    partners = house.store.partners()
-    items = tuple(_item(item, case, notices, partners) for item in house.store.items(case.id))
+    file = CaseFile(case, house.store.items(case.id), house.store.notices_of(case.id))
+    return _seen(file, house.store.partners())
+
+
+def _seen(file: CaseFile, partners: Sequence[Partner]) -> CaseView:
+    case = file.case
+    items = tuple(_item(item, case, file.notices, partners) for item in file.items)
     return CaseView(
         state=case.state,
         age_basis=case.basis,

@@ -43,8 +43,8 @@ class SubmitReport:
 
         def act(remember: Remember) -> None:
             claim = self._verify(presentation)
-            self.house.intake.check(drafts, self.house.store.partner)
-            changes = self.changes(case_key, drafts, presentation, claim)
+            admitted = self.house.intake.admitted(drafts, self.house.store.partner)
+            changes = self.changes(case_key, admitted, presentation, claim)
             self.house.store.commit(*changes, remember)
 
         answer = json.dumps({"received": True, "items": len(drafts)}).encode()

@@ -189,10 +189,10 @@ def test_an_event_may_be_for_one_partner(store: Store) -> None:
 def test_an_event_is_found_by_its_name_while_it_is_open(store: Store) -> None:
     event, other = an_event(a_case()), an_event(a_case())
     store.commit(AddEvent(event), AddEvent(other))
-    assert store.event(event.id) == event
+    assert store.events_named([other.id, event.id, other.id]) == [other, event]
     store.commit(CloseEvent(event.id))
-    assert store.event(event.id) is None
-    assert store.event(other.id) == other
+    assert store.events_named([event.id, other.id]) == [other]
+    assert store.events_named([]) == []
 
 
 def test_an_event_is_added_once(store: Store) -> None:

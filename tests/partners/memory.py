@@ -100,6 +100,9 @@ class MemoryPartners:
     def partner(self, partner_id: PartnerId) -> Partner | None:
         return self.by_id.get(partner_id)
 
+    def partners_named(self, ids: Iterable[PartnerId]) -> dict[PartnerId, Partner]:
+        return {name: self.by_id[name] for name in ids if name in self.by_id}
+
     def partners(self) -> tuple[Partner, ...]:
         return tuple(self.by_id.values())
 
@@ -233,7 +236,7 @@ class MadePayloads:
 
     make: Callable[[Message], Payload | None] | None = None
 
-    def together(self) -> MadePayloads:
+    def together(self, messages: Sequence[Message] = ()) -> MadePayloads:
         return self
 
     def build(self, message: Message, partner: Partner, now: datetime) -> Payload | None:

@@ -29,6 +29,7 @@ from app.domain.case import Case, Item
 from app.ports import (
     AddEvent,
     AddMessage,
+    CaseFile,
     Change,
     News,
     Record,
@@ -113,6 +114,19 @@ class DynamoStore:
         row = self._table.get(keys.case_key(key_tag))
         return None if row is None else self.case(CaseId(row["case_id"]["S"]))
 
+    def file_by_key(self, key_tag: bytes) -> CaseFile | None:
+        """The same with all that it shows: what stands in its partition from the case itself on."""
+        row = self._table.get(keys.case_key(key_tag))
+        if row is None:
+            return None
+        partition, first = keys.case(row["case_id"]["S"])
+        found = self._table.partition(partition, since=first)
+        if not found or rows.key_of(found[0])[1] != first:
+            return None
+        items = [rows.item_of(row) for row in found if row["sk"]["S"].startswith(keys.ITEMS)]
+        lists = [row for row in found if row["sk"]["S"].startswith(keys.NOTICES)]
+        return CaseFile(rows.case_of(found[0]), items, self._listed(lists))
+
     def case(self, case_id: CaseId) -> Case | None:
         """One case, or None."""
         row = self._table.get(keys.case(case_id))
@@ -128,13 +142,26 @@ class DynamoStore:
         row = self._table.get(keys.notice(notice_id))
         return None if row is None else rows.notice_of(row)
 
+    def items_named(
+        self, names: Iterable[tuple[CaseId, int]]
+    ) -> dict[tuple[CaseId, int], tuple[Case, Item]]:
+        """Those of these items (case and number) that there are, each with its case."""
+        wanted = {name: (keys.case(name[0]), keys.item(*name)) for name in names}
+        found = self._table.get_all(key for both in wanted.values() for key in both)
+        return {
+            name: (rows.case_of(found[case]), rows.item_of(found[item]))
+            for name, (case, item) in wanted.items()
+            if case in found and item in found
+        }
+
+    def notices_named(self, ids: Iterable[NoticeId]) -> dict[NoticeId, Notice]:
+        """Those of these notices that there are."""
+        found = map(rows.notice_of, self._table.get_all(map(keys.notice, ids)).values())
+        return {notice.id: notice for notice in found}
+
     def notices_of(self, case_id: CaseId) -> list[Notice]:
         """What each partner was told and said of the case, by item and partner."""
-        lists = self._table.partition(keys.case(case_id)[0], keys.NOTICES)
-        names = [name for row in lists for name in row["names"]["SS"]]
-        found = self._table.get_all(keys.notice(name) for name in names)
-        notices = [rows.notice_of(row) for row in found.values()]
-        return sorted(notices, key=lambda one: (one.item_number, one.partner_id))
+        return self._listed(self._table.partition(keys.case(case_id)[0], keys.NOTICES))
 
     def duplicates(self, duplicate_tag: bytes) -> int:
         """How many items that are not scrubbed carry this tag, as the index knows them."""
@@ -184,10 +211,11 @@ class DynamoStore:
         found = self._table.partition(keys.case(case_id)[0], keys.CHAIN)
         return [rows.audit_of(row) for row in found]
 
-    def event(self, event_id: EventId) -> Event | Unreadable | None:
-        """One event if it is not yet expanded, or None. For a relay that the stream tells of it."""
-        row = self._table.get(keys.event(event_id))
-        return None if row is None else rows.event_if_readable(row)
+    def events_named(self, ids: Iterable[EventId]) -> list[Event | Unreadable]:
+        """Those of these events that are not yet expanded: a stream tells a relay of them."""
+        names = [keys.event(event_id) for event_id in dict.fromkeys(ids)]
+        found = self._table.get_all(names)
+        return [rows.event_if_readable(found[name]) for name in names if name in found]
 
     def open_events(self, limit: int) -> list[Event | Unreadable]:
         """Events not yet expanded into messages, oldest first; a bad row stands among them."""
@@ -197,6 +225,11 @@ class DynamoStore:
         """One partner, or None."""
         row = self._table.get(keys.partner(partner_id))
         return None if row is None else self._partner(row)
+
+    def partners_named(self, ids: Iterable[PartnerId]) -> dict[PartnerId, Partner]:
+        """Those of these partners that there are."""
+        found = map(self._partner, self._table.get_all(map(keys.partner, ids)).values())
+        return {partner.id: partner for partner in found}
 
     def partners(self) -> tuple[Partner, ...]:
         """All of them, oldest first. The roster tells which of them were changed since."""
@@ -289,6 +322,11 @@ class DynamoStore:
     def close(self) -> None:
         """What comes later is StoreUnavailable. The client is its maker's to close."""
         self._table.close()
+
+    def _listed(self, lists: Iterable[Row]) -> list[Notice]:
+        """The notices that these lists name, by item and partner."""
+        found = self.notices_named(NoticeId(name) for row in lists for name in row["names"]["SS"])
+        return sorted(found.values(), key=lambda one: (one.item_number, one.partner_id))
 
     def _shelf(self, shelf: Shelf, comparison: str, bound: str, limit: int) -> Iterator[Row]:
         """The rows that the index by time has on a shelf, as they are now, in its order."""

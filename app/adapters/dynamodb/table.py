@@ -128,11 +128,18 @@ class Table:
         for some in chunks(requests, _WRITE_AT_ONCE):
             self._write_some(list(some))
 
-    def partition(self, partition: str, prefix: str = "", *, keys_only: bool = False) -> list[Row]:
-        """The rows of a partition as they are now, in the order of their sort keys."""
+    def partition(
+        self, partition: str, prefix: str = "", *, since: str = "", keys_only: bool = False
+    ) -> list[Row]:
+        """The rows of a partition as they are now, in the order of their sort keys.
+
+        Those with that prefix, or from `since` on, or all.
+        """
         condition, values = "pk = :pk", {":pk": {"S": partition}}
         if prefix:
             condition, values[":sk"] = "pk = :pk AND begins_with(sk, :sk)", {"S": prefix}
+        elif since:
+            condition, values[":sk"] = "pk = :pk AND sk >= :sk", {"S": since}
         query: dict[str, Any] = {
             "KeyConditionExpression": condition,
             "ExpressionAttributeValues": values,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -28,7 +28,7 @@ from app.adapters.sqlite.writer import Unit, Work, Writer
 from app.domain.audit import AuditEntry
 from app.domain.case import Case, Item
 from app.domain.errors import StoreUnavailable
-from app.ports import Change, News, Record, Remembered, Unreadable
+from app.ports import CaseFile, Change, News, Record, Remembered, Unreadable
 from partners.events import Event
 from partners.model import (
     Attempt,
@@ -98,6 +98,13 @@ class SqliteStore:
         """The case that this key tag opens, or None."""
         return self._one(rows.case_of, f"{_CASE} WHERE key_tag = ?", key_tag)
 
+    def file_by_key(self, key_tag: bytes) -> CaseFile | None:
+        """The same with all that it shows."""
+        case = self.case_by_key(key_tag)
+        if case is None:
+            return None
+        return CaseFile(case, self.items(case.id), self.notices_of(case.id))
+
     def case(self, case_id: CaseId) -> Case | None:
         """One case, or None."""
         return self._one(rows.case_of, f"{_CASE} WHERE id = ?", case_id)
@@ -110,6 +117,24 @@ class SqliteStore:
     def notice(self, notice_id: NoticeId) -> Notice | None:
         """One notice, or None."""
         return self._one(rows.notice_of, f"{_NOTICE} WHERE id = ?", notice_id)
+
+    def items_named(
+        self, names: Iterable[tuple[CaseId, int]]
+    ) -> dict[tuple[CaseId, int], tuple[Case, Item]]:
+        """Those of these items (case and number) that there are, each with its case."""
+        wanted = dict.fromkeys(names)
+        found = {
+            (case.id, item.number): (case, item)
+            for case_id in dict.fromkeys(case_id for case_id, _ in wanted)
+            if (case := self.case(case_id)) is not None
+            for item in self.items(case_id)
+        }
+        return {name: found[name] for name in wanted if name in found}
+
+    def notices_named(self, ids: Iterable[NoticeId]) -> dict[NoticeId, Notice]:
+        """Those of these notices that there are."""
+        found = map(self.notice, dict.fromkeys(ids))
+        return {notice.id: notice for notice in found if notice is not None}
 
     def notices_of(self, case_id: CaseId) -> list[Notice]:
         """What each partner was told and said of the case, by item and partner."""
@@ -154,15 +179,21 @@ class SqliteStore:
         query = f"SELECT {sql.EVENT_COLUMNS} FROM events ORDER BY seq LIMIT ?"
         return self._all(rows.event_if_readable, query, limit)
 
-    def event(self, event_id: EventId) -> Event | Unreadable | None:
-        """One event if it is not yet expanded, or None."""
+    def events_named(self, ids: Iterable[EventId]) -> list[Event | Unreadable]:
+        """Those of these events that are not yet expanded, in this order."""
         query = f"SELECT {sql.EVENT_COLUMNS} FROM events WHERE id = ?"
-        return self._one(rows.event_if_readable, query, event_id)
+        found = [self._one(rows.event_if_readable, query, name) for name in dict.fromkeys(ids)]
+        return [event for event in found if event is not None]
 
     def partner(self, partner_id: PartnerId) -> Partner | None:
         """One partner, or None."""
         found = self._partners("WHERE id = ?", partner_id)
         return found[0] if found else None
+
+    def partners_named(self, ids: Iterable[PartnerId]) -> dict[PartnerId, Partner]:
+        """Those of these partners that there are."""
+        found = map(self.partner, dict.fromkeys(ids))
+        return {partner.id: partner for partner in found if partner is not None}
 
     def partners(self) -> tuple[Partner, ...]:
         """All of them, oldest first."""

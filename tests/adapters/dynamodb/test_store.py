@@ -393,7 +393,7 @@ def test_the_stream_tells_of_new_events_by_their_keys(rig: Rig) -> None:
     found = rig.client.scan(TableName=rig.table)["Items"]
     told = [row["pk"]["S"] for row in found if row["pk"]["S"].startswith(prefix)]
     assert told == [f"event#{event.id}"]
-    assert rig.store.event(event.id) == event
+    assert rig.store.events_named([event.id]) == [event]
 
 
 def test_a_bad_event_stands_among_the_good_ones(rig: Rig) -> None:
@@ -409,7 +409,7 @@ def test_a_bad_event_stands_among_the_good_ones(rig: Rig) -> None:
     )
     bad = Unreadable(events[1].id, "ValueError")
     assert rig.store.open_events(9) == [events[0], bad, events[2]]
-    assert rig.store.event(events[1].id) == bad
+    assert rig.store.events_named([event.id for event in events]) == [events[0], bad, events[2]]
 
 
 def test_columns_are_those_of_sqlite() -> None:

@@ -275,7 +275,7 @@ def test_a_store_that_is_down_is_no_fault_of_an_event(world: World) -> None:
     world.report()
 
     class _Down:
-        def case(self, _: object) -> Any:
+        def items_named(self, _: object) -> Any:
             raise StoreUnavailable
 
         def __getattr__(self, name: str) -> Any:

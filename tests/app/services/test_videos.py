@@ -71,15 +71,39 @@ def test_more_frames_later_count_together(world: World) -> None:
                 world.services.add_to_case(key, [more], request)
 
 
-def test_one_frame_that_cannot_be_used_is_a_refusal(world: World) -> None:
-    good = frames(2)
-    listed = load_denylist(SHIPPED).pictures[0]
-    for bits, quality in ((listed, 90), (listed ^ 0xFF, 90), (0, 90), (good[1].hash.bits, 49)):
-        bad = VpdqFrame(60, quality, Pdq(bits.to_bytes(32)), 2002)
-        with pytest.raises(UnusableHash) as caught:
-            world.report(a_video(of(*good, bad)))
-        assert caught.value.where == "/items/0/hashes/vpdq"
+LISTED = load_denylist(SHIPPED).pictures[0]
+BAD = {"listed": (LISTED, 90), "like it": (LISTED ^ 0xFF, 90), "black": (0, 90), "dull": (3, 49)}
+
+
+def bad(name: str, number: int = 60) -> VpdqFrame:
+    bits, quality = BAD[name]
+    return VpdqFrame(number, quality, Pdq(bits.to_bytes(32)), 2002)
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_frame_that_cannot_be_used_is_left_out_and_the_rest_goes(world: World, name: str) -> None:
+    good, digest = frames(2), a_digest()
+    key = world.report(a_video(of(*good, bad(name)), digest))
+    more = frames(1)
+    extended = a_video(of(*more, bad(name)), extends=1)
+    world.services.add_to_case(key, [extended], a_request(route="/v1/case/items"))
+    (item,) = world.house.store.items(world.case(key).id)
+    assert open_hashes(world.house, item) == (of(*good), digest, of(*more))
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_video_of_which_no_frame_can_be_used_is_a_refusal(world: World, name: str) -> None:
+    with pytest.raises(UnusableHash) as caught:
+        world.report(a_video(a_digest(), of(bad(name), bad(name, 90))))
+    assert caught.value.where == "/items/0/hashes/vpdq"
     assert world.count("cases") == 0
+
+
+def test_frames_that_are_left_out_count_for_the_limit_all_the_same(world: World) -> None:
+    many = [*frames(127), bad("black", 9999)]
+    many[-1] = VpdqFrame(9999, 90, many[-1].hash, 999_999)
+    with pytest.raises(TooMuch):
+        world.report(a_video(of(*many), a_digest()))
 
 
 def test_only_a_video_has_frames(world: World) -> None:
