@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from enum import StrEnum
 from typing import Final, TypeAlias
 
@@ -61,6 +62,19 @@ def judge(entry: HashEntry, denylist: Denylist) -> Quality:
         frames = (_judge(frame.hash, frame.quality, denylist) for frame in entry.value.frames)
         return next((q for q in frames if q is not Quality.ACCEPTED), Quality.ACCEPTED)
     return _judge(entry.value, entry.quality, denylist)
+
+
+def without_bad_frames(entry: HashEntry, denylist: Denylist) -> HashEntry:
+    """A video's frames that `judge` accepts, or all where it accepts none; anything else as it is.
+
+    Many videos begin with a plain frame or a logo that everybody knows: it is no reason to refuse
+    the rest, and platforms must not look for it.
+    """
+    if not isinstance(entry.value, Vpdq):
+        return entry
+    frames = entry.value.frames
+    good = tuple(f for f in frames if _judge(f.hash, f.quality, denylist) is Quality.ACCEPTED)
+    return entry if len(good) in (0, len(frames)) else replace(entry, value=Vpdq(good))
 
 
 def _judge(value: Single, quality: int | None, denylist: Denylist) -> Quality:

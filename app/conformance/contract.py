@@ -20,6 +20,7 @@ class Line(StrEnum):
     OPENS = "opens"
     ROTATION = "rotation"
     LARGEST = "largest"
+    VIDEOS = "videos"
     OTHER_TYPES = "other-types"
     FORGED = "forged"
     ALTERED = "altered"
@@ -45,6 +46,7 @@ SAYS: Final[Mapping[Line, str]] = MappingProxyType(
         Line.OPENS: "opens a sealed message with its own key, and says what it did",
         Line.ROTATION: "finds our signature among several, as during a change of keys",
         Line.LARGEST: "takes a body of 20,000 bytes, with members it does not know",
+        Line.VIDEOS: "takes a video by its frames (vpdq), and says what it did",
         Line.OTHER_TYPES: "answers 2xx to reminders, updates and types it does not know",
         Line.FORGED: "refuses a message that another key signed",
         Line.ALTERED: "refuses a message of which one byte was changed",

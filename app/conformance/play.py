@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from app.conformance.contract import Line, Verdict
 from app.conformance.standin import Book, StandIn
@@ -29,6 +29,8 @@ from partners.ports import Reply
 from partners.sealing import BODY_LIMIT, Addressed, Signer, check_key_set, seal
 from partners.sender import CurlCaller, SenderSettings
 from partners.signing import PrivateKey, SigningKey, generate, sign
+
+Kind = Literal["photo", "video"]
 
 _OLD: Final = timedelta(minutes=10)
 _OVERSIZED: Final = 1_000_000
@@ -100,20 +102,17 @@ class Service:
             "sealing_key": self.signer.jwk() if self.wish.jwks else None,
         }
 
-    def item(self) -> dict[str, object]:
+    def item(self, kind: Kind = "photo") -> dict[str, object]:
         """A made-up item, which the platform may read from now on."""
         name = f"itm_{secrets.token_hex(16)}"
-        bits = sum(1 << place for place in secrets.SystemRandom().sample(range(256), 128))
         made: dict[str, object] = {
             "item_id": name,
             "item_url": f"{self.url}/v1/partner/items/{name}",
             "deadline": None,
             "deadline_hours": 48,
             "deadline_policy": "uk-osa-48h",
-            "media_kind": "photo",
-            "hashes": [
-                {"type": "pdq", "value": f"{bits:064x}", "quality": 100, "variant": "original"}
-            ],
+            "media_kind": kind,
+            "hashes": [_hash(kind)],
             "recommended_distance": 31,
             "age_basis": "declared",
             "assurance": "self_reported",
@@ -265,6 +264,7 @@ class _Good:
         self.sealed = service.tell(sealed=service.sealed) if service.wish.jwks else None
         self.rotated = service.tell(keys=[stranger, service.key])
         self.largest = service.tell(pad_to=BODY_LIMIT)
+        self.video = service.tell(item=str(service.item("video")["item_id"]))
         self.repeated = service.tell()
         self.replayed = service.tell()
         early = str(service.item()["item_id"])
@@ -281,6 +281,7 @@ class _Good:
         yield self._opens()
         yield self._taken_and_done(Line.ROTATION, self.rotated)
         yield self._taken_and_done(Line.LARGEST, self.largest)
+        yield self._taken_and_done(Line.VIDEOS, self.video)
         yield self._withdrawn()
         yield self._other_types()
         for sent in (self.repeated, self.replayed, self.early):
@@ -403,6 +404,21 @@ class _Bad:
 def _in_time(service: Service) -> Verdict:
     seen = f"the slowest took {service.slowest:.2f} s of {service.wish.answer_within:g}"
     return Verdict(Line.IN_TIME, not service.late, seen)
+
+
+def _hash(kind: Kind) -> dict[str, object]:
+    """One hash of a made-up photo, or of a video of three frames, as an item carries it."""
+    value, quality = _bits(), 100
+    if kind == "photo":
+        return {"type": "pdq", "value": value, "quality": quality, "variant": "original"}
+    frames = "".join(f"{25 * at},{quality},{_bits()},{at}.000\n" for at in range(3))
+    return {"type": "vpdq", "value": frames, "quality": None, "variant": "original"}
+
+
+def _bits() -> str:
+    """Half of 256 bits, in hexadecimal: PDQ cuts at the median."""
+    places = secrets.SystemRandom().sample(range(256), 128)
+    return f"{sum(1 << place for place in places):064x}"
 
 
 def _altered(headers: dict[str, str], body: bytes) -> tuple[dict[str, str], bytes]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from app.domain.case import MediaKind
 from app.domain.errors import (
@@ -14,7 +14,13 @@ from app.domain.errors import (
     UnusableHash,
 )
 from hashing.denylist import Denylist
-from hashing.quality import Quality, hangs_together, judge, suspicious
+from hashing.quality import (
+    Quality,
+    hangs_together,
+    judge,
+    suspicious,
+    without_bad_frames,
+)
 from hashing.values import HashEntry, HashType, count
 from partners.model import EndpointStatus, Partner, PartnerId, PartnerStatus
 
@@ -44,20 +50,35 @@ class Intake:
     max_hashes: int
     take_locations: bool
 
-    def check(self, drafts: Sequence[ItemDraft], partners: Partners, held: int = 0) -> None:
-        """Raise for the first draft that cannot be taken into a case that holds `held` items.
+    def admitted(
+        self, drafts: Sequence[ItemDraft], partners: Partners, held: int = 0
+    ) -> list[ItemDraft]:
+        """The drafts as they are taken into a case that holds `held` items.
 
-        `partners` is asked only about a platform that a draft names.
+        Of a video the frames that can find it and nothing else. Raises for the first draft that
+        cannot be taken. `partners` is asked only about a platform that a draft names.
         """
+        drafts = [self._without_bad_frames(draft) for draft in self._counted(drafts, held)]
+        for number, draft in enumerate(drafts):
+            self._check_item(draft, partners, f"/items/{number}")
+        return drafts
+
+    def _counted(self, drafts: Sequence[ItemDraft], held: int) -> Sequence[ItemDraft]:
         new = sum(draft.extends is None for draft in drafts)
         if held + new > self.max_items:
             raise TooMuch("too many photos and videos in one case", "/items")
         for number, draft in enumerate(drafts):
-            self._check_item(draft, partners, f"/items/{number}")
+            if count(draft.entries) > self.max_hashes:
+                raise TooMuch("too many hashes for one photo or video", f"/items/{number}/hashes")
+        return drafts
+
+    def _without_bad_frames(self, draft: ItemDraft) -> ItemDraft:
+        if draft.kind is not MediaKind.VIDEO:
+            return draft
+        entries = (without_bad_frames(entry, self.denylist) for entry in draft.entries)
+        return replace(draft, entries=tuple(entries))
 
     def _check_item(self, draft: ItemDraft, partners: Partners, where: str) -> None:
-        if count(draft.entries) > self.max_hashes:
-            raise TooMuch("too many hashes for one photo or video", f"{where}/hashes")
         has_frames = any(entry.type is HashType.VPDQ for entry in draft.entries)
         if has_frames and draft.kind is not MediaKind.VIDEO:
             raise BadReport("only a video has frames", f"{where}/hashes/vpdq")

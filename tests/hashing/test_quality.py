@@ -14,9 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hashing.denylist import Denylist
-from hashing.quality import Quality, hangs_together, judge, suspicious
+from hashing.quality import Quality, hangs_together, judge, suspicious, without_bad_frames
 from hashing.reference import Pixels, hash_photo, pdq_entries
-from hashing.values import HashEntry, HashType, Md5, Pdq, Pdq512, Sha256
+from hashing.values import HashEntry, HashType, Md5, Pdq, Pdq512, Sha256, Vpdq
+from hashing.video import VpdqFrame
 
 PHOTOS = sorted((Path(__file__).parents[2] / "infra" / "sandbox" / "photos").glob("*.jpg"))
 VECTORS = Path(__file__).parents[1] / "vectors"
@@ -70,6 +71,39 @@ def test_a_denylisted_picture_of_good_quality_is_denylisted() -> None:
     assert judge(pdq(PHOTO, 49), denylist) is Quality.LOW_QUALITY
     assert judge(digest(Sha256(bytes(31) + b"\1")), denylist) is Quality.DENYLISTED
     assert judge(digest(Sha256(bytes(31) + b"\2")), denylist) is Quality.ACCEPTED
+
+
+KNOWN_PICTURE = "1f2e" * 16
+FRAMES = {
+    "good": (PHOTO, 90),
+    "dull": (PHOTO, 49),
+    "black": (ZEROS, 90),
+    "known": (KNOWN_PICTURE, 90),
+}
+KNOWN = Denylist.of([Pdq.parse(KNOWN_PICTURE)])
+
+
+def video(kinds: list[str]) -> HashEntry:
+    frames = [
+        VpdqFrame(at, FRAMES[kind][1], Pdq.parse(FRAMES[kind][0]), at)
+        for at, kind in enumerate(kinds)
+    ]
+    return HashEntry(HashType.VPDQ, Vpdq(tuple(frames)), None, "original")
+
+
+@given(st.lists(st.sampled_from(sorted(FRAMES)), min_size=1, max_size=12))
+def test_bad_frames_are_left_out_unless_all_are(kinds: list[str]) -> None:
+    before = video(kinds)
+    after = without_bad_frames(before, KNOWN)
+    assert isinstance(before.value, Vpdq)
+    assert isinstance(after.value, Vpdq)
+    good = tuple(f for f, kind in zip(before.value.frames, kinds, strict=True) if kind == "good")
+    assert after.value.frames == (good or before.value.frames)
+    assert (judge(after, KNOWN) is Quality.ACCEPTED) is (good != ())
+
+
+def test_what_is_no_video_keeps_what_it_is() -> None:
+    assert without_bad_frames(pdq(ZEROS), KNOWN) == pdq(ZEROS)
 
 
 @given(st.sets(st.integers(0, 255), max_size=256))

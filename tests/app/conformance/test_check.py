@@ -108,10 +108,11 @@ BREAKS = {
     Sin.REFUSES_REPEATS: {"repeated"},
     Sin.TAKES_ANY_SIZE: {"oversized"},
     Sin.TAKES_LITTLE: {"largest"},
+    Sin.CHOKES_ON_VIDEOS: {"videos"},
     Sin.REFUSES_NEW_TYPES: {"other-types"},
     Sin.CANNOT_OPEN: {"opens"},
     Sin.TRUSTS_THE_SEAL: {"sealed-forged"},
-    Sin.NEVER_FETCHES: {"fetches", "rotation", "largest"},
+    Sin.NEVER_FETCHES: {"fetches", "rotation", "largest", "videos"},
     Sin.KEEPS_WITHDRAWN: {"withdrawn", "reordered", "feedback"},
     Sin.FORGETS_WITHDRAWALS: {"reordered", "feedback"},
     Sin.SPEAKS_OUT_OF_ORDER: {"feedback"},
@@ -120,7 +121,7 @@ BREAKS = {
 
 
 # These never say what is waited for.
-SILENT_SINS = {Sin.NEVER_FETCHES, Sin.CANNOT_OPEN, Sin.KEEPS_WITHDRAWN}
+SILENT_SINS = {Sin.NEVER_FETCHES, Sin.CHOKES_ON_VIDEOS, Sin.CANNOT_OPEN, Sin.KEEPS_WITHDRAWN}
 
 
 @pytest.mark.parametrize("sin", Sin)
