@@ -149,7 +149,7 @@ def test_no_more_passes_today(stage: World) -> None:
     for visit in range(3):
         page = stage.page()
         way.to_proof(page)
-        page.locator("#keep-spares").check()
+        way.ask_for_spares(page)
         way.get_pass(page, person="somebody")
         if visit < 2:
             way.step(page, "passed")
@@ -222,11 +222,56 @@ def test_coming_back_with_rubbish(stage: World, fragment: str) -> None:
     page.locator("#show-age").click()
     page.locator("#stop").wait_for()
     page.goto(f"/en#{fragment}")
-    told(page, "threw it away")
+    told(page, "threw it all away")
     assert page.url == f"{stage.house.url}/en"
     assert page.evaluate(STORED) == [0, 0]
     page.locator("#show-age").click()  # who we are was in what was thrown away: it asks again
     way.step(page, "age")
+
+
+def refused_for_its_age(page: Page, *files: Path) -> None:
+    """At the choice again after a report, with everything chosen."""
+    way.get_pass(page)
+    way.press_next(page, "passed")
+    way.on_to_check(page, *files)
+    refusal = {"code": "age-token-spent", "status": 401}
+    page.route("**/v1/reports", lambda route: route.fulfill(status=401, json=refusal))
+    page.locator("#send").click()
+    told(page, "Nothing else is lost")
+    page.unroute("**/v1/reports")
+
+
+def test_rubbish_that_costs_the_photos_says_so_and_the_way_is_open_again(stage: World) -> None:
+    page = stage.page()
+    way.to_proof(page)
+    refused_for_its_age(page, PHOTO, PHOTOS / "rocket.jpg")
+    page.locator("#show-age").click()
+    page.locator("#stop").wait_for()
+    page.goto(f"/en#{letter(v=1, state='AAAA')}")
+    told(page, "pick your age and your photos again")
+    way.step(page, "proof").locator("[data-go=without]").click()
+    way.pick(page, "age", "13_15")
+    way.step(page, "proof").locator("[data-go=without]").click()
+    way.pick(page, "you", "me")
+    expect(way.step(page, "choose").locator("#chosen")).to_be_hidden()
+    way.choose(page, PHOTO)
+    way.press_next(page, "choose")
+    way.press_next(page, "where")
+    way.step(page, "check")
+    assert basis(stage, way.send(page)) == "declared"
+
+
+def test_a_bad_signature_costs_no_photos(stage: World) -> None:
+    page = stage.page()
+    way.to_proof(page)
+    refused_for_its_age(page, PHOTO)
+    page.route("**/token-request", lambda route: route.fulfill(status=200, body=bytes(256)))
+    page.locator("#show-age").click()
+    told(page, "Nothing else is lost")
+    way.step(page, "proof").locator("[data-go=without]").click()
+    way.press_next(page, "where")
+    way.step(page, "check")
+    assert len(sent(page)["items"]) == 1
 
 
 @pytest.mark.parametrize("change", ["state", "signed", "version", "longer", "shorter"])
@@ -245,7 +290,7 @@ def test_coming_back_with_something_else(stage: World, change: str) -> None:
     page.goto(f"{stage.weather}/between")
     page.goto(f"/en#{letter(**{**members, **changes[change]})}")
     assert waiting
-    told(page, "threw it away")
+    told(page, "threw it all away" if change == "state" else "threw it away")
 
 
 def test_what_waits_in_the_tab_says_nothing(stage: World) -> None:
@@ -270,6 +315,82 @@ def test_coming_back_days_later(stage: World) -> None:
     page.add_init_script(TWO_DAYS)
     way.at_broker(page)
     told(page, "too old")
+
+
+# ---- coming back without a line ------------------------------------------------------------------
+
+
+def test_coming_back_without_a_line_waits_for_the_line(stage: World) -> None:
+    """The browser says that there is no internet; trying again there loses nothing."""
+    page = stage.page()
+    way.to_proof(page)
+    page.route("**/en", lambda route: route.abort("internetdisconnected"))
+    with page.expect_event("requestfailed", lambda asked: "/en" in asked.url):
+        way.get_pass(page)
+    page.unroute("**/en")
+    page.wait_for_timeout(500)
+    assert "passed" not in page.content()
+    page.reload()
+    way.step(page, "passed")
+    way.press_next(page, "passed")
+    way.on_to_check(page, PHOTO)
+    assert sent(page)["age"] == {"profile": "pp-under18-v1", "band": "13_15"}
+
+
+def kept_page(stage: World) -> Page:
+    """At the choice, on a page that is kept on the phone."""
+    page = stage.page()
+    way.press_next(page, "leave")
+    page.locator("#offline summary").click()
+    page.locator("#keep").click()
+    expect(page.locator("#keep")).to_have_text("Done. It now opens with no internet.")
+    page.reload()
+    way.to_proof(page)
+    return page
+
+
+def line_breaks_at_the_broker(page: Page, after: str) -> None:
+    """From that request on, which still is answered."""
+
+    def last_answer(route: Route) -> None:
+        answer = route.fetch()
+        page.context.set_offline(True)
+        route.fulfill(response=answer)
+
+    page.route(f"**/{after}", last_answer)
+
+
+def test_a_kept_page_takes_the_pass_without_a_line(stage: World) -> None:
+    page = kept_page(stage)
+    line_breaks_at_the_broker(page, "token-request")
+    way.get_pass(page)
+    way.press_next(page, "passed")
+    way.pick(page, "you", "me")
+    way.step(page, "choose")
+    way.choose(page, PHOTO)
+    way.press_next(page, "choose")
+    expect(way.step(page, "choose").locator(".wrong")).to_contain_text(
+        "Nothing is lost", timeout=way.WITHIN_MS
+    )
+    page.context.set_offline(False)
+    way.press_next(page, "choose")
+    way.press_next(page, "where")
+    way.step(page, "check")
+    assert basis(stage, way.send(page)) == "verified_document"
+
+
+def test_a_kept_page_gives_the_choice_without_a_line(stage: World) -> None:
+    page = kept_page(stage)
+    page.locator("#show-age").click()
+    page.locator("#stop").wait_for()
+    page.context.set_offline(True)
+    page.locator("#stop").click()
+    told(page, "That's OK")
+    page.locator("#show-age").click()
+    told(page, "no internet")
+    way.step(page, "proof").locator("[data-go=without]").click()
+    way.pick(page, "you", "me")
+    way.step(page, "choose")
 
 
 def test_coming_back_with_nothing_begins_anew(stage: World) -> None:
@@ -313,7 +434,7 @@ def test_one_pass_in_two_tabs_counts_once_and_nothing_is_lost(stage: World) -> N
         way.step(page, "check")
     assert basis(stage, way.send(first)) == "verified_document"
     second.locator("#send").click()
-    told(second, "Nothing is lost")
+    told(second, "Nothing else is lost")
     items = sent(second)["items"]
 
     second.locator("#show-age").click()  # the broker has more for the one who was there
@@ -401,7 +522,7 @@ def with_spares(stage: World) -> tuple[BrowserContext, Page]:
     page = context.new_page()
     page.goto("/en")
     way.to_proof(page)
-    page.locator("#keep-spares").check()
+    way.ask_for_spares(page)
     way.get_pass(page)
     way.step(page, "passed")
     return context, page

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from playwright.sync_api import Frame, Page, expect
+from playwright.sync_api import Frame, Page, Route, expect
 
 from tests.journeys.browser import way
 from tests.journeys.browser.proof import number_of_hashes
@@ -85,6 +85,41 @@ def test_the_check_on_the_box_would_notice(stage: World) -> None:
     page.evaluate(LEAKS["image"](f"{stage.weather}/leak"))
     page.wait_for_timeout(300)
     assert "/leak" in stage.asked_elsewhere
+
+
+HASTE = "{ const plain = setTimeout; setTimeout = (f, ms) => plain(f, ms > 9000 ? 200 : ms); }"
+NO_CODE = "The part that makes the code did not load."
+
+
+def test_a_box_that_was_ready_before_the_page_is_not_called_broken(stage: World) -> None:
+    page = stage.context().new_page()
+    page.add_init_script(HASTE)
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route("**/pages/main.js", hold)
+    page.goto("/en", wait_until="commit")
+    expect(page.frame_locator("#box").locator("#file")).to_be_enabled(timeout=way.WITHIN_MS)
+    held[0].continue_()
+    way.to_choose(page)
+    page.wait_for_timeout(1500)
+    expect(way.step(page, "choose").locator(".wrong")).to_be_empty()
+
+
+def test_a_box_that_does_not_load_is_said_where_one_chooses_and_not_before(stage: World) -> None:
+    page = stage.context().new_page()
+    page.add_init_script(HASTE)
+    page.route("**/pages/box.js", lambda route: route.abort())
+    page.goto("/en")
+    for name in ("leave", "start", "safe"):
+        way.press_next(page, name)
+    page.wait_for_timeout(500)
+    expect(way.step(page, "age").locator(".wrong")).to_be_empty()
+    way.pick(page, "age", "13_15")
+    way.pick(page, "you", "me")
+    expect(way.step(page, "choose").locator(".wrong")).to_contain_text(NO_CODE)
 
 
 @pytest.mark.parametrize(

@@ -177,6 +177,7 @@ def test_a_link_goes_to_the_one_platform_that_takes_one(stage: World) -> None:
     way.send(page)
 
 
+ONLY_EXACT = "Ready. But we can only find exact copies of it."
 CLIP = ROOT / "tests/vectors/clip.mp4"
 
 
@@ -216,7 +217,7 @@ def test_a_video_without_frames_goes_by_its_exact_copies_and_says_so(
     page = stage.page()
     way.to_choose(page)
     way.choose(page, cut)
-    expect(page.locator("#files .ready")).to_have_text("Ready. We can find exact copies of it.")
+    expect(page.locator("#files .ready")).to_have_text(ONLY_EXACT)
     way.press_next(page, "choose")
     way.press_next(page, "where")
     assert list(item_to_send(page)["hashes"]) == ["sha256", "md5"]
@@ -242,6 +243,7 @@ def test_one_photo_is_taken_back_and_the_others_stay(stage: World) -> None:
     way.report(page, PHOTO, PHOTOS / "rocket.jpg")
     page.locator("[data-step=status] [data-go=change]").click()
     change = way.step(page, "change")
+    change.locator("#each summary").click()
     expect(change.locator("#each button")).to_have_text(["Take back Photo 1", "Take back Photo 2"])
     change.locator("#each button").nth(1).click()
     withdraw = way.step(page, "withdraw")

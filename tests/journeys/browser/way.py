@@ -52,6 +52,12 @@ def get_pass(page: Page, years: int = 15, person: str = "") -> None:
     at_broker(page, years, person)
 
 
+def ask_for_spares(page: Page) -> None:
+    """Ask for passes to be kept on the phone, on the screen that offers one."""
+    step(page, "proof").locator("#more summary").click()
+    page.locator("#keep-spares").check()
+
+
 def at_broker(page: Page, years: int = 15, person: str = "") -> None:
     """Through the broker's pages, back to ours."""
     page.locator("form[action='/providers/development/start'] button").click()
@@ -74,7 +80,9 @@ def choose(page: Page, *files: Path) -> None:
     """Hand files to the box and wait until it has finished with each."""
     rows = page.locator("#files li")
     before = rows.count()
-    page.frame_locator("#box").locator("#file").set_input_files([str(file) for file in files])
+    chooser = page.frame_locator("#box").locator("#file")
+    expect(chooser).to_be_enabled(timeout=WITHIN_MS)
+    chooser.set_input_files([str(file) for file in files])
     expect(rows).to_have_count(before + len(files), timeout=WITHIN_MS)
     expect(page.locator("#files progress")).to_have_count(0, timeout=WITHIN_MS)
 

@@ -45,7 +45,9 @@ input.addEventListener("change", async () => {
   input.disabled = false;
 });
 addEventListener("message", ({ source, data }) => {
-  if (source !== parent || data !== "stop") return;
+  if (source !== parent) return;
+  if (data === "ready") say({ is: "ready" });
+  if (data !== "stop") return;
   stopped = true;
   hasher.stop();
 });

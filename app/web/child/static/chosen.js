@@ -3,10 +3,11 @@ import { byId, element } from "./elements.js";
 import { leave } from "./exit.js";
 import { letterFrom } from "./letters.js";
 import { keptInsteadOf } from "./offline.js";
-import { wrong } from "./screens.js";
+import { shownStep, wrong } from "./screens.js";
 import { say, words } from "./words.js";
 
 const PATIENCE_MS = 20_000;
+const AGAIN_MS = 1000;
 
 /** Files in the order they were chosen. An entry is working, ready or refused. */
 export class Chosen {
@@ -21,6 +22,7 @@ export class Chosen {
     this.#most = most;
     this.#draw();
     addEventListener("message", (event) => this.#hear(event));
+    this.#tell("ready"); // it may have said so before anybody listened
     if (!navigator.onLine) this.#useKept();
     setTimeout(() => this.#stillNotReady(), PATIENCE_MS);
   }
@@ -58,7 +60,9 @@ export class Chosen {
   }
 
   async #stillNotReady() {
-    if (!this.#ready && !(await this.#useKept())) wrong(words("choose.blocked"));
+    if (this.#ready || (await this.#useKept())) return;
+    if (shownStep() === "choose") wrong(words("choose.blocked"));
+    else setTimeout(() => this.#stillNotReady(), AGAIN_MS);
   }
 
   #take = {
@@ -131,7 +135,11 @@ export class Chosen {
   }
 
   #stop() {
-    this.#frame.contentWindow.postMessage("stop", "*");
+    this.#tell("stop");
+  }
+
+  #tell(word) {
+    this.#frame.contentWindow.postMessage(word, "*");
   }
 
   #remove(entry) {

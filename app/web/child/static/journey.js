@@ -31,6 +31,12 @@ const BACK = {
   check: ({ adding }) => (adding ? "choose" : "where"),
 };
 
+/** Steps that are part of one that is counted. */
+const PART_OF = { then: "age", proof: "age", passed: "age" };
+
+/** The place of a step on the way, from 1; 0 for one that is not counted. */
+export const placeOnWay = (step) => WAY.indexOf(PART_OF[step] ?? step) + 1;
+
 export const next = (step, answers) => NEXT[step](answers);
 export const back = (step, answers) => BACK[step](answers);
 

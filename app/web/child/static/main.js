@@ -159,7 +159,8 @@ function drawEach() {
     return element("button", { type: "button", class: "quiet", onclick: () => takeBack(item) }, name);
   });
   byId("each").hidden = buttons.length === 0;
-  byId("each").replaceChildren(...buttons);
+  byId("each").open = false;
+  byId("each").lastElementChild.replaceChildren(...buttons);
 }
 
 const GOES = { add: startAdding, without: goWithout, withdraw: () => takeBack(null) };
@@ -215,8 +216,8 @@ async function begin() {
   if (back === null) return show("leave", { focus: false });
   if (back.rest !== null) takeUp(back.rest);
   if (back.problem === null) return show("passed");
-  await learn().catch(() => {});
-  chooseAgain(back.problem);
+  chooseAgain(back.problem); // at once, also without a line
+  await learn().then(() => proof.draw(), () => {});
 }
 
 // ---- what leaves the phone ----------------------------------------------------------------------

@@ -14,11 +14,13 @@ export class Proof {
   #passes = new Passes();
   #offer = null;
   #word = false;
+  #learnt = false;
 
   /** Takes in what the service said it accepts. */
   learn({ profiles }) {
     this.#offer = passOffer(profiles);
     this.#word = takesWord(profiles);
+    this.#learnt = true;
   }
 
   /** Whether a pass can be had. */
@@ -30,11 +32,13 @@ export class Proof {
     return this.offered && this.#passes.any;
   }
 
-  /** Leaves on the screen only what can be chosen. */
+  /** Leaves on the screen only what can be chosen: both ways where nobody could be asked yet. */
   draw() {
-    byId("show-age").hidden = !this.offered;
+    const onlyPass = this.#learnt && !this.#word;
+    byId("show-age").hidden = this.#learnt && !this.offered;
     byId("spares").hidden = !this.offered;
-    document.querySelector("[data-go=without]").hidden = !this.#word;
+    byId("skip").hidden = onlyPass;
+    document.querySelector("[data-go=without]").hidden = onlyPass;
   }
 
   /** { profile, pass } to send, or null where there is nothing that the service takes. */
@@ -83,7 +87,7 @@ export class Proof {
       return null;
     }
     const away = await takeBack(letter?.state);
-    if (away === null) return { rest: null, problem: "broken" };
+    if (away === null) return { rest: null, problem: "lost" };
     return { rest: away.rest, problem: await this.#problemOf(letter, away) };
   }
 

@@ -1,5 +1,5 @@
 /** One screen at a time. The address and the history stay as they are. */
-import { WAY } from "./journey.js";
+import { WAY, placeOnWay } from "./journey.js";
 import { byId } from "./elements.js";
 import { words } from "./words.js";
 
@@ -21,10 +21,10 @@ export function show(step, { focus = true } = {}) {
 }
 
 function showWay(step) {
-  const at = WAY.indexOf(step);
-  byId("way").textContent = at < 0 ? "" : words("progress", { step: at + 1, steps: WAY.length });
+  const at = placeOnWay(step);
+  byId("way").textContent = at === 0 ? "" : words("progress", { step: at, steps: WAY.length });
   document.querySelector("footer").hidden = !BEFORE_ANSWERS.has(step);
-  document.body.style.setProperty("--way", at < 0 ? 0 : (at + 1) / WAY.length);
+  document.body.style.setProperty("--way", at / WAY.length);
 }
 
 /** Say what is wrong on the screen that is shown; nothing for "". */
