@@ -85,10 +85,18 @@ class DayBook:
             )
 
     def forget(self, keys_before: int, counts_before: int) -> None:
-        """Delete the keys and the counts of days before these, and the room they took."""
+        """Delete the keys and the counts of days before these, and the room they took.
+
+        Also of days that are yet to come, but for the next, at which another process's clock may
+        be already: they were made while a clock was ahead, and would lie here until then.
+        """
+        last = keys_before + 1
         with self._writing() as connection:
             deleted = sum(
-                connection.execute(f"DELETE FROM {table} WHERE day < ?", (day,)).rowcount  # noqa: S608
+                connection.execute(
+                    f"DELETE FROM {table} WHERE day < ? OR day > ?",  # noqa: S608
+                    (day, last),
+                ).rowcount
                 for table, day in (("day_key", keys_before), ("granted", counts_before))
             )
         if deleted:

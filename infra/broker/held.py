@@ -11,6 +11,7 @@ from typing import Generic, TypeVar
 
 Value = TypeVar("Value")
 Clock = Callable[[], datetime]
+_STEP = timedelta(minutes=1)  # by which a clock may be set back without an end to everything
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +21,10 @@ class _Entry(Generic[Value]):
 
 
 class Held(Generic[Value]):
-    """Values that end `lifetime` after they were put in; at most `most`, the oldest going first."""
+    """Values that end `lifetime` after they were put in; at most `most`, the oldest going first.
+
+    One that would end later than that was put in while the clock was ahead, and has ended too.
+    """
 
     def __init__(self, lifetime: timedelta, most: int, clock: Clock) -> None:
         self._lifetime = lifetime
@@ -71,13 +75,16 @@ class Held(Generic[Value]):
 
     def _live(self, name: str) -> Value | None:
         entry = self._entries.get(name)
-        if entry is None or entry.ends_at <= self._clock():
+        if entry is None or self._has_ended(entry):
             return None
         return entry.value
 
+    def _has_ended(self, entry: _Entry[Value]) -> bool:
+        left = entry.ends_at - self._clock()
+        return not timedelta(0) < left <= self._lifetime + _STEP
+
     def _sweep(self) -> None:
-        now = self._clock()
         for name, entry in list(self._entries.items()):
-            if entry.ends_at > now:
+            if not self._has_ended(entry):
                 return
             del self._entries[name]

@@ -19,6 +19,10 @@ DIRECTORY_TYPE = "application/private-token-issuer-directory"
 REQUEST_TYPE = "application/private-token-request"
 RESPONSE_TYPE = "application/private-token-response"
 PASS, VISIT = "pass", "visit"  # the two cookies
+# A browser takes a cookie of this prefix from this very host by TLS alone, so no neighbour's page
+# can put its own grant or visit in a young person's place.
+HOST_ONLY = "__Host-"
+PAGES = ("start", "finish")  # views that a person's browser is at, not a script
 
 PROBLEMS: dict[Word, str] = {
     Word.REFUSED: "That did not show that you are under 18. You can try another way, or go back to"
@@ -74,6 +78,8 @@ class _Views:
     def __init__(self, configuration: Configuration, desk: Desk) -> None:
         self._configuration = configuration
         self._desk = desk
+        prefix = HOST_ONLY if configuration.secure else ""
+        self._pass, self._visit = prefix + PASS, prefix + VISIT
         self._providers = [
             {
                 "name": entry.name,
@@ -129,14 +135,14 @@ class _Views:
     def finish(self, name: str) -> Response:
         if request.method == "HEAD":  # Flask adds it; whoever only looks must not use a visit up
             return problem(Code.METHOD)
-        visit = request.cookies.get(VISIT, "")
+        visit = request.cookies.get(self._visit, "")
         answer = self._desk.finish(name, visit, request.args.to_dict())
         if isinstance(answer, Granted):
             return self._with_pass(answer)
         return self._with_visit(self._page("pending.html", name), answer)
 
     def grant(self) -> Response:
-        grant = self._desk.grant(request.cookies.get(PASS, ""))
+        grant = self._desk.grant(request.cookies.get(self._pass, ""))
         if grant is None:
             return problem(Code.GRANT_MISSING, 404)
         left = {"predicate": str(grant.predicate), "left": grant.left}
@@ -147,7 +153,7 @@ class _Views:
         # The type is no 'simple' one, so another site's page would need a leave we never give.
         if request.content_type != REQUEST_TYPE:
             return problem(Code.MEDIA_TYPE)
-        signature = self._desk.issue(request.cookies.get(PASS, ""), request.get_data())
+        signature = self._desk.issue(request.cookies.get(self._pass, ""), request.get_data())
         return Response(signature, content_type=RESPONSE_TYPE)
 
     def healthz(self) -> Response:
@@ -160,20 +166,20 @@ class _Views:
 
     def _with_pass(self, granted: Granted) -> Response:
         answer = _to("/pass")
-        self._set_cookie(answer, PASS, granted.grant, "/")
-        answer.delete_cookie(VISIT, "/providers/", samesite="Lax", httponly=True)
+        self._set_cookie(answer, self._pass, granted.grant)
+        secure = self._configuration.secure
+        answer.delete_cookie(self._visit, secure=secure, samesite="Lax", httponly=True)
         return answer
 
     def _with_visit(self, answer: Response, sent: Sent) -> Response:
-        self._set_cookie(answer, VISIT, sent.visit, "/providers/")
+        self._set_cookie(answer, self._visit, sent.visit)
         return answer
 
-    def _set_cookie(self, answer: Response, name: str, value: str, path: str) -> None:
+    def _set_cookie(self, answer: Response, name: str, value: str) -> None:
         answer.set_cookie(
             name,
             value,
             max_age=LIFETIME,
-            path=path,
             secure=self._configuration.secure,
             httponly=True,
             samesite="Lax",  # Strict would not come back from a provider
@@ -211,25 +217,28 @@ def _install_errors(app: Flask, journal: Journal) -> None:
     def no_signer(_: SignerUnavailable) -> Response:
         return problem(Code.SIGNER_UNAVAILABLE)
 
-    def http(fault: HTTPException) -> Response:
-        status = fault.code or 500
-        if status < 400:  # a redirect of the router's own
-            return problem(Code.NOT_FOUND)
-        answer = problem(_BY_STATUS.get(status, Code.MALFORMED))
-        if status == 405:
-            answer.headers["Allow"] = ", ".join(sorted(getattr(fault, "valid_methods", ()) or ()))
-        return answer
-
     def anything(fault: Exception) -> Response:
         route = request.url_rule.rule if request.url_rule else "none"
         journal.failure(Event.REQUEST_FAILED, fault, route=route)
+        if request.endpoint in PAGES:
+            return _to(f"/pass?problem={Word.UNAVAILABLE}")
         return problem(Code.INTERNAL)
 
     app.register_error_handler(NotSigned, not_signed)
     app.register_error_handler(NoPass, no_pass)
     app.register_error_handler(SignerUnavailable, no_signer)
-    app.register_error_handler(HTTPException, http)
+    app.register_error_handler(HTTPException, _http_problem)
     app.register_error_handler(Exception, anything)
+
+
+def _http_problem(fault: HTTPException) -> Response:
+    status = fault.code or 500
+    if status < 400:  # a redirect of the router's own
+        return problem(Code.NOT_FOUND)
+    answer = problem(_BY_STATUS.get(status, Code.MALFORMED))
+    if status == 405:
+        answer.headers["Allow"] = ", ".join(sorted(getattr(fault, "valid_methods", ()) or ()))
+    return answer
 
 
 def _policy(desk: Desk) -> str:

@@ -42,8 +42,9 @@ function request() {
 
 function read(text) {
   try {
-    const { v, key, blinded, back, state } = JSON.parse(new TextDecoder().decode(fromText(text)));
+    const { v, key, blinded, back: way, state } = JSON.parse(new TextDecoder().decode(fromText(text)));
     const messages = blinded.map(fromText);
+    const back = new URL(way);
     const good =
       v === VERSION &&
       fromText(key).length === KEY_ID_BYTES &&
@@ -52,16 +53,19 @@ function read(text) {
       messages.every(({ length }) => length === MODULUS_BYTES) &&
       /^[\x21-\x7e]{1,128}$/.test(state) &&
       isReturn(back);
-    return good ? { key: toText(fromText(key)), messages, back, state } : null;
+    return good ? { key: toText(fromText(key)), messages, back: back.href, state } : null;
   } catch {
     return null;
   }
 }
 
-/** Back only to a site that this broker's operator knows, and never into a script. */
-function isReturn(back) {
-  const { protocol, origin, hash, username } = new URL(back);
-  return ["https:", "http:"].includes(protocol) && returns.includes(origin) && !hash && !username;
+/**
+ * Back only to a site that this broker's operator knows, and never into a script. What is opened is
+ * the address as it was read here, not its text, which could be read otherwise with more behind it.
+ */
+function isReturn({ protocol, origin, href, username, password }) {
+  const web = ["https:", "http:"].includes(protocol);
+  return web && returns.includes(origin) && !href.includes("#") && !username && !password;
 }
 
 // ---- signing ------------------------------------------------------------------------------------

@@ -69,7 +69,18 @@ def broker(tmp_path: Path, keys: Path) -> Iterator[Here]:
 @pytest.fixture(scope="session")
 def softhsm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SoftHsm]:
     """SoftHSM reads its configuration once a process, so there is one token for all tests."""
-    folder = tmp_path_factory.mktemp("softhsm")
+    token = device(tmp_path_factory.mktemp("softhsm"))
+    before = os.environ.get("SOFTHSM2_CONF")
+    os.environ.update(token.env)
+    yield token
+    if before is None:
+        del os.environ["SOFTHSM2_CONF"]
+    else:
+        os.environ["SOFTHSM2_CONF"] = before
+
+
+def device(folder: Path) -> SoftHsm:
+    """A token in that folder, without keys."""
     (folder / "tokens").mkdir()
     configuration = folder / "softhsm2.conf"
     configuration.write_text(f"directories.tokendir = {folder}/tokens\nlog.level = ERROR\n")
@@ -79,11 +90,5 @@ def softhsm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SoftHsm]:
     token = SoftHsm(configuration, pin_file)
     command = ["softhsm2-util", "--init-token", "--free", "--label", token.token]
     command += ["--so-pin", "so-" + PIN, "--pin", PIN]
-    before = os.environ.get("SOFTHSM2_CONF")
-    os.environ.update(token.env)
-    subprocess.run(command, check=True, capture_output=True)
-    yield token
-    if before is None:
-        del os.environ["SOFTHSM2_CONF"]
-    else:
-        os.environ["SOFTHSM2_CONF"] = before
+    subprocess.run(command, check=True, capture_output=True, env=os.environ | token.env)
+    return token

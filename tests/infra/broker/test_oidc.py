@@ -225,10 +225,10 @@ def test_a_changed_key_is_found_but_not_asked_for_at_will(
 
 def test_a_return_counts_once(broker: Here) -> None:
     query = visit(leave(broker))
-    cookie = broker.client.get_cookie("visit", path="/providers/")
+    cookie = broker.client.get_cookie("visit")
     assert cookie is not None
     assert come_back(broker, query) == "/pass"
-    broker.client.set_cookie("visit", cookie.value, path="/providers/")
+    broker.client.set_cookie("visit", cookie.value)
     assert come_back(broker, query) == "/pass?problem=ended"
 
 
@@ -245,7 +245,7 @@ def test_another_state_counts_nothing(broker: Here, wallet: Provider, state: str
 def test_a_link_from_somebody_else_is_worth_nothing(broker: Here) -> None:
     """Their state and code in my browser: I would be counted as them, or they as me."""
     mine = visit(leave(broker))
-    broker.client.delete_cookie("visit", path="/providers/")
+    broker.client.delete_cookie("visit")
     assert come_back(broker, mine) == "/pass?problem=ended"
     leave(broker)
     assert come_back(broker, mine) == "/pass?problem=ended"

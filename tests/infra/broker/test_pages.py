@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from collections.abc import Iterator
+from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Error, Page, Route, sync_playwright
 
 from tests.infra.broker.running import process, write
 from tests.journeys.browser.world import ARGUMENTS, CHROMIUM
@@ -59,6 +62,81 @@ def test_axe_finds_no_fault(browser: Browser, url: str, scheme: str) -> None:
     page.wait_for_url(f"{url}/pass")
     assert [cookie["name"] for cookie in page.context.cookies()] == ["pass"]
     assert said == []
+    page.close()
+
+
+NOWHERE = (
+    "https://young.example.evil.example/",
+    "https://evil.example/https://young.example",
+    "https://evil.example#https://young.example",
+    "https://young.example@evil.example/",
+    "https://young.example:secret@evil.example/",
+    "https://:secret@young.example/",
+    "https://evil.example\\\\@young.example/",
+    "https:\\\\evil.example/",
+    "https://young.example:444/",
+    "http://young.example/",
+    "https://young.example.",
+    "https://young\u3002example.evil.example/",
+    "https://y\u043eung.example/",
+    "https://young.example/#",
+    "https://young.example/#x",
+    "//young.example/",
+    "//evil.example/",
+    "/pass",
+    "",
+    "javascript:alert(1)//https://young.example",
+    " java\nscript:alert(1)",
+    "data:text/html,https://young.example",
+    "blob:https://young.example/4711",
+    "filesystem:https://young.example/x",
+    "file:///etc/passwd",
+    "null",
+)
+# Other spellings of where passes may go; what is opened is the address as the browser reads it.
+THERE = {
+    "https://young.example/en?x=1": "https://young.example/en?x=1",
+    " https://young.example ": "https://young.example/",
+    "HTTPS://YOUNG.example:443\\\\en": "https://young.example//en",
+    "https://young\uff0eexample/": "https://young.example/",
+    "https:young.example": "https://young.example/",
+    "https://young.example/\t\nen": "https://young.example/en",
+}
+
+
+def letter(back: str) -> str:
+    """A request for a key that nobody has, so that the page goes back with a problem at once."""
+    key, blinded = b64(bytes(32)), [b64(b"\1" * 256)]
+    asked = {"v": 1, "key": key, "blinded": blinded, "back": back, "state": "x"}
+    return b64(json.dumps(asked).encode())
+
+
+def b64(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).decode().rstrip("=")
+
+
+def test_passes_go_back_to_places_on_the_list_alone(browser: Browser, url: str) -> None:
+    """No redirect to where somebody likes: the page does not take such a request up."""
+    page, _ = opened(browser, "light")
+    gone: list[str] = []
+
+    def stop(route: Route) -> None:
+        gone.append(route.request.url.partition("#")[0])
+        route.fulfill(body="there")
+
+    page.route(lambda where: not where.startswith(url), stop)
+    for back in NOWHERE:
+        page.goto("about:blank")
+        page.goto(f"{url}/pass#{letter(back)}")
+        page.get_by_text("Nobody is waiting for a pass here").wait_for()
+        assert page.evaluate("sessionStorage.length") == 0, back
+        assert gone == [], back
+    for back, there in THERE.items():
+        page.goto("about:blank")
+        with suppress(Error):  # it may be gone before the page has loaded
+            page.goto(f"{url}/pass#{letter(back)}")
+        page.get_by_text("there", exact=True).wait_for()
+        assert gone.pop() == there, back
     page.close()
 
 

@@ -257,7 +257,8 @@ def test_the_cookie_is_for_the_server_alone(tmp_path: Path, keys: Path) -> None:
         path.write_text(text)
         running = here(path)
         answer = running.client.post("/providers/development/start", data={"age": 3})
-        (cookie,) = [c for c in answer.headers.getlist("Set-Cookie") if c.startswith("pass=")]
+        name = "__Host-pass=" if scheme == "https" else "pass="
+        (cookie,) = [c for c in answer.headers.getlist("Set-Cookie") if c.startswith(name)]
         wanted = {"HttpOnly", "SameSite=Lax", "Path=/", "Max-Age=600"}
         assert wanted <= set(cookie.split("; "))
         assert ("Secure" in cookie.split("; ")) is (scheme == "https")
