@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import os
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-import boto3
 from botocore.config import Config
+from botocore.session import Session
 
 if TYPE_CHECKING:
     from botocore.client import BaseClient
+
+# Not boto3: it adds the transfer of files to S3 to what each function loads, and nothing we use.
 
 
 def client(service: str, tries: int = 3) -> Any:
     """A client of that service. Safe from any thread; makes no call before it is used.
 
-    Region, credentials and another endpoint (AWS_ENDPOINT_URL) are botocore's to find.
+    Credentials and another endpoint (AWS_ENDPOINT_URL) are botocore's to find, and the region too
+    where AWS_REGION does not name it.
     """
     patience = Config(
         connect_timeout=2,
@@ -25,14 +29,15 @@ def client(service: str, tries: int = 3) -> Any:
         max_pool_connections=50,
         parameter_validation=False,
     )
-    made: BaseClient = _session().client(service, config=patience)  # type: ignore[call-overload]
+    region = os.environ.get("AWS_REGION") or None  # botocore knows AWS_DEFAULT_REGION only
+    made: BaseClient = _session().create_client(service, region, config=patience)
     return made
 
 
 @cache
-def _session() -> boto3.session.Session:
+def _session() -> Session:
     """One for all clients: it reads AWS's own descriptions, which takes longer than a client."""
-    return boto3.session.Session()
+    return Session()
 
 
 def code_of(fault: Exception) -> str:

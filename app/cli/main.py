@@ -4,7 +4,19 @@ from __future__ import annotations
 
 import click
 
-from app.cli import age, audit, cloud, device, keys, messages, move, partner, passes, service
+from app.cli import (
+    age,
+    audit,
+    cloud,
+    device,
+    keys,
+    messages,
+    move,
+    move_keys,
+    partner,
+    passes,
+    service,
+)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -21,6 +33,9 @@ def main() -> None:
     4 nothing usable in a file, 5 bad settings or store.
     """
 
+
+keys.keys.add_command(move_keys.import_keys)
+keys.keys.add_command(move_keys.export_keys)
 
 for command in (
     device.hash_files,

@@ -27,7 +27,7 @@ def export_records(file: Path, as_json: bool) -> None:
     """
     from app.services import move_records
 
-    fresh = not file.with_name(file.name + ".progress").exists()
+    fresh = not file.with_name(file.name + ".export-progress").exists()
     if fresh and file.exists():
         stop(FAILED, f"{file} exists", as_json)
     with open_runtime() as runtime:

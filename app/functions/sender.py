@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from app.bootstrap import engine, foundation, queue
 from app.domain.errors import QueueUnavailable, StoreUnavailable
+from app.functions.failing import silently
 from app.observability import Journal, LogEvent
 from app.ports import Queue
 from app.services.mark_late import MarkLate
@@ -79,6 +80,7 @@ class Sending:
             self.journal.failure(LogEvent.WORKER_FAILED, fault, part="sender")
 
 
+@silently("sender")
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """A batch of one of the two queues; what failed comes again, and no more."""
     left = timedelta(milliseconds=context.get_remaining_time_in_millis())

@@ -13,6 +13,7 @@ from functools import cache
 from typing import Any, Final
 
 from app.bootstrap import foundation, queue
+from app.functions.failing import FunctionFailed, silently
 from app.functions.relay import Relay
 from app.observability import Journal, LogEvent
 from app.ports import Queue, Unreadable
@@ -28,7 +29,7 @@ ENOUGH: Final = 5_000
 RESUME_EVERY: Final = 15  # minutes: it reads all that waits
 
 
-class SweepFailed(Exception):
+class SweepFailed(FunctionFailed):
     """Some part of a sweep failed; the log says which. The next minute tries again."""
 
 
@@ -84,6 +85,7 @@ class Sweeper:
         return True
 
 
+@silently("sweeper")
 def handler(_event: dict[str, Any], _context: Any) -> None:
     """One round."""
     _sweeper()()

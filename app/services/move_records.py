@@ -102,7 +102,7 @@ class Progress:
 
 def export(archive: Archive, path: Path, told: Told) -> dict[str, Sum]:
     """Write every record to `path` (mode 0600); the sums of what was written."""
-    notes = _notes(path)
+    notes = _notes(path, "export")
     progress = Progress.of(notes)
     with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+b") as file:
         file.truncate(progress.offset)
@@ -131,7 +131,7 @@ def restore(archive: Archive, keys: KeyRing, path: Path, told: Told) -> dict[str
     """
     with path.open("rb") as file:
         sums = _checked(file, keys)
-        notes = _notes(path)
+        notes = _notes(path, "import")
         progress = Progress.of(notes)
         file.seek(progress.offset)
         for records, offset in _batches(file):
@@ -157,8 +157,9 @@ def sums_of(archive: Archive) -> dict[str, Sum]:
     return sums
 
 
-def _notes(path: Path) -> Path:
-    return path.with_name(path.name + ".progress")
+def _notes(path: Path, way: str) -> Path:
+    """Where a move keeps its place: an export must not go on where an import was broken off."""
+    return path.with_name(f"{path.name}.{way}-progress")
 
 
 def _pages(archive: Archive, name: str, after: str) -> Iterator[tuple[list[bytes], str]]:

@@ -23,7 +23,7 @@ from tests.app.services.world import trust
 from tests.app.web.running import GENEROUS
 from tests.contract import cloud
 
-BUILT = (api._application, relay._relay, sender._sending, sweeper._sweeper, purge._services)
+BUILT = (api._application, relay._relay, sender._sending, sweeper._sweeper, purge._purge)
 
 
 @dataclass
@@ -60,7 +60,14 @@ class Cloud:
         trust(base.store, PartnerId(str(made["partner_id"])))
         return dict(made)
 
-    def asked(self, method: str, path: str, body: Any = None, address: str = "203.0.113.9") -> Any:
+    def asked(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        address: str = "203.0.113.9",
+        key: str | None = None,
+    ) -> Any:
         """A request by a function URL: status and JSON body."""
         event = {
             "version": "2.0",
@@ -69,7 +76,7 @@ class Cloud:
             "headers": {
                 "host": "remove.example.org",
                 "content-type": "application/json",
-                "idempotency-key": secrets.token_urlsafe(24),
+                "idempotency-key": key or secrets.token_urlsafe(24),
             },
             "requestContext": {
                 "http": {

@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,14 +15,18 @@ import pytest
 from botocore.credentials import RefreshableCredentials
 
 from app.adapters import aws
-from app.bootstrap import StartRefused
-from app.functions import relay, sender, sweeper
+from app.adapters.dynamodb.schema import create_table
+from app.bootstrap import StartRefused, foundation
+from app.client.service import report_body
+from app.functions import api, purge, relay, sender, sweeper
+from app.functions.failing import FunctionFailed
 from partners.model import MessageState
 from tests.adapters.aws.chests import a_client
 from tests.adapters.aws.faults import Answers
-from tests.app.functions.conftest import Cloud
+from tests.adapters.aws.faults import answer as aws_answer
+from tests.app.functions.conftest import Cloud, Context
 from tests.app.functions.test_journey import report, told
-from tests.journeys.calls import a_case_key
+from tests.journeys.calls import a_case_key, a_photo
 from tests.partners.platforms import Platform
 
 
@@ -213,12 +217,17 @@ def test_a_part_of_the_sweep_that_fails_keeps_no_other_from_its_turn(
     assert platform.received == []
 
 
-def test_a_function_that_cannot_have_its_keys_starts_when_it_can(stack: Cloud) -> None:
+def test_a_function_that_cannot_have_its_keys_starts_when_it_can(
+    stack: Cloud, capfd: pytest.CaptureFixture[str]
+) -> None:
     key = stack.env["REPORT_REMOVE_KMS_KEY"]
     kms = a_client("kms")
     kms.schedule_key_deletion(KeyId=key, PendingWindowInDays=7)
+    status, problem = stack.asked("GET", "/health/live")
+    assert (status, problem["code"]) == (503, "store-unavailable")
+    assert "pending deletion" in capfd.readouterr().err
     with pytest.raises(StartRefused, match="pending deletion"):
-        stack.asked("GET", "/health/live")
+        stack.relay([])
     kms.cancel_key_deletion(KeyId=key)
     kms.enable_key(KeyId=key)
     assert stack.asked("POST", "/v1/case/open", {"case_key": a_case_key()})[0] == 404
@@ -250,7 +259,7 @@ def test_credentials_that_change_while_it_runs_are_used(
 
     session = aws._session()
     credentials = RefreshableCredentials.create_from_metadata(refresh(), refresh, "test")
-    monkeypatch.setattr(session._session, "_credentials", credentials)
+    monkeypatch.setattr(session, "_credentials", credentials)
     assert stack.asked("POST", "/v1/case/open", {"case_key": a_case_key()})[0] == 404
     assert asked["refresh"] >= 2
 
@@ -271,3 +280,151 @@ def test_nothing_secret_is_in_what_a_function_says(
     assert [line["event"] for line in lines] == ["worker.failed"]
     assert case_key not in said.err + said.out
     assert "arn" not in said.err
+
+
+STORE_FAULTS = [
+    ("ThrottlingException", 400),
+    ("ProvisionedThroughputExceededException", 400),
+    ("InternalServerError", 500),
+    ("ServiceUnavailable", 503),
+    ("TransactionConflictException", 400),
+    ("ExpiredTokenException", 400),
+    ("InvalidSignatureException", 400),
+]
+
+
+@pytest.mark.parametrize(("code", "status"), STORE_FAULTS)
+def test_a_report_that_could_not_be_kept_is_refused_and_the_same_again_is_kept_once(
+    stack: Cloud, monkeypatch: pytest.MonkeyPatch, code: str, status: int
+) -> None:
+    body = json.loads(report_body(a_case_key(), "declared-v1", "13_15", [a_photo()]))
+    with Platform() as platform:
+        stack.add_platform(platform.url)
+        store = store_of_api(monkeypatch)
+        with away(store_client(store), "TransactWriteItems", status, code):
+            answered, problem = stack.asked("POST", "/v1/reports", body, key="the-same-key-again")
+            assert (answered, problem["code"]) == (503, "store-unavailable")
+        for _ in range(2):
+            said = stack.asked("POST", "/v1/reports", body, key="the-same-key-again")
+            assert said[0] == 201
+        stack.relay()
+        stack.send(stack.first)
+    assert list(told(platform).values()) == [1]
+
+
+def test_a_report_whose_answer_from_the_table_was_lost_is_kept_once(
+    stack: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Platform() as platform:
+        stack.add_platform(platform.url)
+        store = store_of_api(monkeypatch)
+        lost = away(
+            store_client(store), "TransactWriteItems", 500, "InternalServerError", after=True
+        )
+        with lost as fault:
+            fault.at_most = 1
+            report(stack, a_case_key())
+        stack.relay()
+        stack.send(stack.first)
+    assert list(told(platform).values()) == [1]
+
+
+def store_of_api(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The store of the function that answers, made now; it gives up soon."""
+    made: list[Any] = []
+
+    def noted(*given: Any, **more: Any) -> Any:
+        made.append(foundation(*given, **more))
+        return made[-1]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(api, "foundation", noted)
+        api._application()
+    made[0].store._table._patience = 0.2
+    return made[0].store
+
+
+def test_without_its_table_the_service_says_so_and_begins_when_it_is_there(
+    stack: Cloud, capfd: pytest.CaptureFixture[str]
+) -> None:
+    stack.dynamodb.delete_table(TableName=stack.table)
+    status, problem = stack.asked("POST", "/v1/case/open", {"case_key": a_case_key()})
+    assert (status, problem["code"]) == (503, "store-unavailable")
+    assert "ResourceNotFoundException" in capfd.readouterr().err
+    with pytest.raises(StartRefused, match="ResourceNotFoundException"):
+        stack.sweep()
+    create_table(stack.dynamodb, stack.table, ttl=False)
+    assert stack.asked("POST", "/v1/case/open", {"case_key": a_case_key()})[0] == 404
+    stack.sweep()
+
+
+def test_a_platform_suspended_between_claim_and_post_is_not_told_until_it_is_back(
+    stack: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    soon(monkeypatch)
+    with Platform() as platform:
+        made = stack.add_platform(platform.url)
+        report(stack, a_case_key())
+        stack.relay()
+        store: Any = sender._sending().engine._store
+        claim: Callable[..., Any] = store.claim
+        manage = stack.operator().services.manage_partners
+
+        def then_suspended(*asked: Any) -> Any:
+            taken = claim(*asked)
+            manage.suspend(made["partner_id"])
+            return taken
+
+        with monkeypatch.context() as patch:
+            patch.setattr(store, "claim", then_suspended)
+            assert stack.send(stack.first) == []
+        assert platform.received == []
+        manage.resume(made["partner_id"])
+        time.sleep(0.1)
+        stack.sweep()
+        stack.send(stack.retry)
+    assert list(told(platform).values()) == [1]
+
+
+def test_dead_letters_that_are_moved_back_are_posted_once(stack: Cloud) -> None:
+    """The store was away so long that a message ended there; the same message twice, even."""
+    with Platform() as platform:
+        stack.add_platform(platform.url)
+        report(stack, a_case_key())
+        stack.relay()
+        (record,) = stack.take(stack.first)
+        stack.sqs.delete_message(QueueUrl=stack.first, ReceiptHandle=record["receiptHandle"])
+        for _ in range(2):
+            stack.sqs.send_message(QueueUrl=stack.dead, MessageBody=record["body"])
+        for letter in stack.take(stack.dead):  # as StartMessageMoveTask, which the emulator lacks
+            stack.sqs.send_message(QueueUrl=stack.first, MessageBody=letter["body"])
+            stack.sqs.delete_message(QueueUrl=stack.dead, ReceiptHandle=letter["receiptHandle"])
+        assert len(stack.take(stack.first)) == 2
+        stack.send(stack.first)
+        assert stack.take(stack.first) == stack.take(stack.dead) == []
+    assert list(told(platform).values()) == [1]
+
+
+def test_a_clock_that_aws_does_not_believe_erases_nothing(
+    stack: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Years ahead, everything is over; but the clock that says so signs each request too."""
+    case_key = a_case_key()
+    report(stack, case_key)
+    house = purge._purge().services.house
+    ahead = SimpleNamespace(now=lambda: datetime.now(UTC) + timedelta(days=5_000))
+    object.__setattr__(house, "clock", ahead)
+    client: Any = store_client(house.store)
+    client.meta.events.register("before-send.dynamodb", _too_old)
+    with pytest.raises(FunctionFailed):
+        purge.handler({}, Context())
+    assert stack.asked("POST", "/v1/case/open", {"case_key": case_key})[0] == 200
+    client.meta.events.unregister("before-send.dynamodb", _too_old)
+    purge.handler({}, Context())  # the same, believed, shows that there was something to erase
+    stack.new_sandboxes()
+    case = stack.asked("POST", "/v1/case/open", {"case_key": case_key})[1]
+    assert case.get("code") == "case-not-found" or not case["items"][0].get("hashes")
+
+
+def _too_old(request: Any, **_: Any) -> Any:
+    return aws_answer(request.url, 400, "InvalidSignatureException")

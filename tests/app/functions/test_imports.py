@@ -9,7 +9,7 @@ import pytest
 
 from tests.app.web.running import ROOT
 
-HEAVY = ("boto3", "flask", "numpy", "PIL", "pycurl", "waitress")
+HEAVY = ("boto3", "botocore", "flask", "numpy", "PIL", "pycurl", "waitress")
 
 
 def imported(*lines: str) -> set[str]:
@@ -33,6 +33,10 @@ def test_only_the_api_loads_the_web_framework(name: str) -> None:
 
 def test_the_api_loads_nothing_that_posts() -> None:
     assert imported("import app.functions.api") == {"flask"}
+
+
+def test_clients_of_aws_come_without_what_nobody_uses() -> None:
+    assert imported("from app.adapters import aws", "aws.client") == {"botocore"}
 
 
 def test_the_server_of_one_machine_loads_nothing_of_the_cloud(tmp_path: object) -> None:

@@ -198,3 +198,34 @@ def is_late(stack: Cloud) -> bool:
     notice_id = only_message(stack).notice_id
     notice = stack.operator().store.notice(notice_id) if notice_id else None
     return notice is not None and notice.late_at is not None
+
+
+def test_a_look_back_goes_page_by_page_over_partners_and_ends_with_the_time(
+    stack: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Out of time, it ends without an error and begins anew; to its end, it is done for good."""
+    monkeypatch.setattr(purge, "_PAGE", 1)
+    with Platform(answer(410)) as platform:
+        stack.add_platform(platform.url)
+        report(stack, a_case_key(), photos=3)
+        stack.relay()
+        with monkeypatch.context() as killed:
+            killed.setattr(MarkLate, "settle", lambda _: 0)
+            assert stack.send(stack.first) == []
+    assert marked(stack) == [False] * 3
+    hurried = Context(milliseconds=1_000)
+    purge.handler({}, hurried)
+    assert sorted(marked(stack)) == [False, False, True]
+    assert not purge._purge().has_looked_back
+    purge.handler({}, Context())
+    assert marked(stack) == [True] * 3
+    assert purge._purge().has_looked_back
+    monkeypatch.setattr(purge.Purge, "_failed", lambda *_: pytest.fail("once is enough"))
+    purge.handler({}, Context())
+
+
+def marked(stack: Cloud) -> list[bool]:
+    store = stack.operator().store
+    messages, _ = store.messages()
+    notices = store.notices_named(m.notice_id for m in messages if m.notice_id)
+    return [notice.late_at is not None for notice in notices.values()]

@@ -65,7 +65,7 @@ def test_what_is_imported_is_what_was_exported(
         name: len(records) for name, records in everything(old).items()
     }
     assert restore(new, keys, file, silent) == sums == sums_of(new) == sums_of(old)
-    assert not list(tmp_path.glob("*.progress"))
+    assert not list(tmp_path.glob("*-progress"))
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 

@@ -68,7 +68,7 @@ def judged(*templates: Path) -> dict[str, set[str]]:
     command += ["--output-format", "json", "--show-summary", "none"]
     for template in templates:
         command += ["--data", str(template)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=150, check=False)
     assert done.returncode in (0, 19), done.stderr
     assert "Error" not in done.stderr, done.stderr
     return {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import shutil
@@ -124,11 +125,14 @@ def test_status_shows_every_stack(world: World, outputs: dict[str, str]) -> None
     assert outputs["TableArn"] in done.output
 
 
-REFUSED = [
+_KEY = {"pk": {"S": "test"}, "sk": {"S": "test"}}
+REFUSED: list[tuple[str, str, str, dict[str, Any]]] = [
     ("api", "sqs", "send_message", {"QueueUrl": "FirstUrl", "MessageBody": "x"}),
     ("api", "dynamodb", "scan", {"TableName": "TableName"}),
     ("api", "dynamodb", "delete_table", {"TableName": "TableName"}),
     ("api", "kms", "disable_key", {"KeyId": "SealingKeyArn"}),
+    ("api", "kms", "generate_data_key", {"KeyId": "SealingKeyArn", "KeySpec": "AES_256"}),
+    ("sender", "dynamodb", "delete_item", {"TableName": "TableName", "Key": _KEY}),
     ("relay", "sqs", "receive_message", {"QueueUrl": "FirstUrl"}),
     ("sender", "sqs", "send_message", {"QueueUrl": "FirstUrl", "MessageBody": "x"}),
     ("purge", "secretsmanager", "put_secret_value", {"SecretId": "RootKeysName"}),
@@ -146,13 +150,79 @@ def test_a_function_may_not_do_what_it_does_not(
     function: str,
     service: str,
     call: str,
-    arguments: dict[str, str],
+    arguments: dict[str, Any],
 ) -> None:
-    given = {name: outputs.get(value, value) for name, value in arguments.items()}
+    given = {name: outputs.get(str(value), value) for name, value in arguments.items()}
     if call == "put_secret_value":
         given["SecretString"] = "mine"
     with pytest.raises(ClientError, match=r"AccessDenied|not authorized"):
         getattr(world.as_role(function, service), call)(**given)
+
+
+def operator(world: World, outputs: dict[str, str], service: str) -> Any:
+    """A client with what the operator may do."""
+    keys = world.client("sts").assume_role(
+        RoleArn=outputs["OperatorRoleArn"], RoleSessionName="test"
+    )["Credentials"]
+    return world.client(
+        service,
+        aws_access_key_id=keys["AccessKeyId"],
+        aws_secret_access_key=keys["SecretAccessKey"],
+        aws_session_token=keys["SessionToken"],
+    )
+
+
+def moves(world: World, outputs: dict[str, str]) -> list[bool]:
+    """Whether the operator may read the whole table, and have a root key wrapped."""
+    calls = (
+        ("dynamodb", "scan", {"TableName": outputs["TableName"]}),
+        ("kms", "encrypt", {"KeyId": outputs["SealingKeyArn"], "Plaintext": b"root"}),
+    )
+    may = []
+    for service, call, given in calls:
+        try:
+            getattr(operator(world, outputs, service), call)(**given)
+        except ClientError as fault:
+            may.append("AccessDenied" not in str(fault))
+        else:
+            may.append(True)
+    return may
+
+
+def test_an_operator_may_move_the_service_only_while_it_is_said_so(
+    world: World, outputs: dict[str, str]
+) -> None:
+    assert moves(world, outputs) == [False, False]
+    assert world.command("up", "--set=Moving=yes").exit_code == 0
+    assert moves(world, outputs) == [True, True]
+    assert world.command("up", "--set=Moving=no").exit_code == 0
+    assert moves(world, outputs) == [False, False]
+
+
+def test_what_a_function_did_not_foresee_leaves_nothing_of_it_in_the_log(
+    world: World, outputs: dict[str, str]
+) -> None:
+    """Records that are none, with a word in every place that an exception might quote."""
+    word = "hunter2-203.0.113.77"
+    events = (
+        {"Records": [{"eventName": "INSERT", "dynamodb": {"Keys": {word: word}}}]},
+        {"Records": word},
+        {"Records": [word]},
+    )
+    for name in ("relay", "sender"):
+        for event in events:
+            answer = world.client("lambda").invoke(
+                FunctionName=f"{NAME}-{name}", LogType="Tail", Payload=json.dumps(event)
+            )
+            assert answer["FunctionError"]
+            payload = answer["Payload"].read().decode()
+            said = base64.b64decode(answer["LogResult"]).decode()
+            assert '"event": "worker.failed"' in said
+            assert word not in said + payload
+    logs = world.client("logs")
+    for name in ("relay", "sender"):
+        kept = logs.filter_log_events(logGroupName=f"/{NAME}/{name}")["events"]
+        assert word not in json.dumps(kept)
 
 
 def test_what_is_not_to_be_chosen_is_refused(world: World) -> None:
