@@ -317,7 +317,13 @@ def _dynamo_store(settings: Settings, announce: Callable[[News], None]) -> Store
 
     # The store tries again by itself.
     dynamodb = client("dynamodb", tries=1)
-    return DynamoStore(dynamodb, settings.table, announce, keep_attempts=settings.attempt_keep)
+    return DynamoStore(
+        dynamodb,
+        settings.table,
+        announce,
+        keep_attempts=settings.attempt_keep,
+        shards=settings.shards,
+    )
 
 
 def _counters(settings: Settings) -> Storage | None:

@@ -133,6 +133,9 @@ class Settings:
         _one_of("memory", "dynamodb"), "memory", "where requests are counted; memory is one process"
     )
     table: str = _setting(_optional_text, "report-remove", "DynamoDB: the table of the store")
+    shards: int = _setting(
+        _whole(1, 256), "8", "DynamoDB: parts of each index by time; never fewer than there were"
+    )
     limits_table: str = _setting(
         _optional_text, "report-remove-limits", "DynamoDB: the table of the counters"
     )
@@ -142,7 +145,7 @@ class Settings:
         "Secrets Manager: the secret with the wrapped root keys",
     )
     kms_key: str = _setting(
-        _optional_text, "alias/report-remove-sealing", "KMS: the key that wraps new root keys"
+        _optional_text, "alias/report-remove", "KMS: the key that wraps new root keys"
     )
     first_queue: str = _setting(
         _optional_text, "", "SQS: address of the queue of first attempts (functions only)"

@@ -488,8 +488,8 @@ UNUSABLE = {
     "zero md5": with_hashes(md5="0" * 32),
     "zero sha256": with_hashes(sha256="0" * 64),
     "md5 of nothing": with_hashes(md5="d41d8cd98f00b204e9800998ecf8427e"),
-    "one flat frame": with_frames(FRAME, f"30,90,{'00ff' * 16},1.000"),
-    "one poor frame": with_frames(FRAME, f"30,49,{PDQ},1.000"),
+    "flat frames only": with_frames(f"30,90,{'00ff' * 16},1.000"),
+    "poor frames only": with_frames(f"30,49,{PDQ},1.000"),
 }
 
 
@@ -498,6 +498,11 @@ def test_a_hash_that_finds_nothing_is_refused(refused: Any, name: str) -> None:
     problem = refused(REPORTS, UNUSABLE[name], 422, "hash-unusable")
     (kind,) = UNUSABLE[name]["items"][0]["hashes"]
     assert problem["errors"][0]["pointer"] == f"/items/0/hashes/{kind}"
+
+
+def test_frames_that_find_nothing_are_left_out_where_others_remain(house: House) -> None:
+    body = with_frames(FRAME, f"30,90,{'00ff' * 16},1.000", f"60,49,{PDQ},2.000")
+    assert house.post(REPORTS, {**body, "case_key": "8e" * 32}).status_code == 201
 
 
 def test_only_a_video_has_frames(house: House, refused: Any) -> None:

@@ -29,9 +29,10 @@ def client(service: str, endpoint: str, key: str = ROOT) -> Any:
 
 
 def test_it_listens_on_loopback_and_ends_with_all_it_started(tmp_path: Path) -> None:
+    others = set(psutil.Process(os.getpid()).children(recursive=True))  # of other tests
     with emulator(folder=tmp_path) as endpoint:
         port = urlsplit(endpoint).port
-        ours = psutil.Process(os.getpid()).children(recursive=True)
+        ours = set(psutil.Process(os.getpid()).children(recursive=True)) - others
         listening = [c for p in ours for c in p.net_connections("tcp") if c.status == "LISTEN"]
         assert [c.laddr for c in listening] == [("127.0.0.1", port)]
         assert client("sqs", endpoint).list_queues()["ResponseMetadata"]["HTTPStatusCode"] == 200
