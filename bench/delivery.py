@@ -35,9 +35,9 @@ sys.path[:0] = [str(ROOT)]
 
 from joserfc import jwk  # noqa: E402
 
+from app.adapters.rows import message_of  # noqa: E402
 from app.adapters.sqlite import delivery as sql  # noqa: E402
 from app.adapters.sqlite.connections import open_writer  # noqa: E402
-from app.adapters.sqlite.rows import message_of  # noqa: E402
 from app.adapters.sqlite.statements import MESSAGE_COLUMNS  # noqa: E402
 from app.bootstrap import DATABASE  # noqa: E402
 from bench import backlog  # noqa: E402

@@ -39,10 +39,6 @@ class GateSettings:
     first_pause: timedelta = timedelta(seconds=5)
     longest_pause: timedelta = timedelta(minutes=5)
     longest_throttle: timedelta = timedelta(minutes=15)
-    longest_answer: int = 16_384  # bytes: a longer one is cut off, and its connection with it
-    wasteful_at_once: int = (
-        2  # for one whose answers are cut: each post costs it and us a handshake
-    )
     burst: timedelta = timedelta(seconds=2)  # how much of the granted rate may come together
 
 
@@ -57,7 +53,6 @@ class _Lane:
 
     limit: int
     under_way: int = 0
-    is_wasteful: bool = False  # its last answer was cut
     state: BreakerState = BreakerState.CLOSED
     failures: int = 0
     pause: timedelta = timedelta(0)
@@ -93,7 +88,7 @@ class Gate:
         self._reopen(endpoint.id, lane, now)
         if lane.shut_until is not None:
             return _slot(lane, max(lane.shut_until, now + _SOON), self._spacing(lane, now))
-        if lane.under_way >= self._limit(lane):
+        if lane.under_way >= lane.limit:
             spacing = self._spacing(lane, now)
             return _slot(lane, now + max(_SOON, spacing), spacing)
         if endpoint.rate_per_minute is not None:
@@ -120,7 +115,6 @@ class Gate:
         # in vain, and each time is two commits that the others wait for.
         lane.usual = max(answer.duration, (lane.usual * 7 + answer.duration) / 8)
         lane.heard_at = now
-        lane.is_wasteful = answer.response_bytes > self._settings.longest_answer
         if throttles(answer):
             self._throttled(endpoint_id, lane, answer, now)
         elif _is_alive(answer):
@@ -190,9 +184,6 @@ class Gate:
             return
         self._went_badly(endpoint_id, lane, now)
 
-    def _limit(self, lane: _Lane) -> int:
-        return min(lane.limit, self._settings.wasteful_at_once) if lane.is_wasteful else lane.limit
-
     def _spacing(self, lane: _Lane, now: datetime) -> timedelta:
         """Half of what the platform seems to need: too early costs little, too late costs time.
 
@@ -200,7 +191,7 @@ class Gate:
         whatever waits for it would be taken up and put back a thousand times before its time-out.
         """
         silent = now - lane.heard_at if lane.under_way and lane.heard_at else timedelta(0)
-        return max(_STEP, max(lane.usual, silent) / self._limit(lane) / 2)
+        return max(_STEP, max(lane.usual, silent) / lane.limit / 2)
 
     def _take_token(self, lane: _Lane, spacing: timedelta, now: datetime) -> timedelta:
         """Nought with a token taken from the bucket, or how long until there is one."""

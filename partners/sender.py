@@ -235,11 +235,7 @@ class _Transfer:
         if not self.guard.admits(text, https=self.https):
             self.unsafe = True
             return pycurl.SOCKET_BAD
-        opened = socket.socket(family, kind, protocol)
-        # No answer is read beyond the limit: a partner that sends megabytes must not fill the
-        # kernel's memory and our line with them before the connection is cut.
-        opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self.settings.response_limit * 4)
-        self.opened.append(opened)
+        self.opened.append(socket.socket(family, kind, protocol))
         return self.opened[-1]
 
 

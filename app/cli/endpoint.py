@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from app.cli.enrolling import hand_over, unverified_option, verified
-from app.cli.operating import deciding, open_runtime
+from app.cli.operating import changed, deciding, open_runtime
 from app.cli.showing import give, json_option
 
 event_types_option = click.option(
@@ -67,9 +67,13 @@ def endpoint_add(
 @json_option
 def endpoint_pause(endpoint_id: str, as_json: bool) -> None:
     """Post nothing there for now. Its messages wait."""
-    with open_runtime() as runtime:
-        deciding(lambda: runtime.services.manage_endpoints.pause(endpoint_id), as_json)
-    give(as_json, {"id": endpoint_id, "status": "paused"}, f"{endpoint_id} is paused.")
+    changed(
+        lambda to: to.manage_endpoints.pause(endpoint_id),
+        endpoint_id,
+        "paused",
+        "is paused.",
+        as_json,
+    )
 
 
 @endpoint.command("resume")
@@ -88,9 +92,13 @@ def endpoint_resume(endpoint_id: str, as_json: bool) -> None:
 @json_option
 def endpoint_disable(endpoint_id: str, as_json: bool) -> None:
     """Post nothing there any more. It comes back by `partner verify`."""
-    with open_runtime() as runtime:
-        deciding(lambda: runtime.services.manage_endpoints.disable(endpoint_id), as_json)
-    give(as_json, {"id": endpoint_id, "status": "disabled"}, f"{endpoint_id} is disabled.")
+    changed(
+        lambda to: to.manage_endpoints.disable(endpoint_id),
+        endpoint_id,
+        "disabled",
+        "is disabled.",
+        as_json,
+    )
 
 
 @endpoint.command("filter")

@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from app.cli.showing import FAILED, MISCONFIGURED, stop
+from app.cli.showing import FAILED, MISCONFIGURED, give, stop
 
 if TYPE_CHECKING:
     from app.bootstrap import Runtime
+    from app.services.catalogue import Services
 
 
 def built() -> Runtime:
@@ -48,3 +49,12 @@ def deciding(act: Callable[[], Any], as_json: bool) -> Any:
         return act()
     except (PartnerError, ReportRemoveError) as fault:
         stop(FAILED, str(fault) or fault.code, as_json, code=fault.code)
+
+
+def changed(
+    act: Callable[[Services], object], id: str, status: str, said: str, as_json: bool
+) -> None:
+    """Do what only changes a status, and show the new one."""
+    with open_runtime() as runtime:
+        deciding(lambda: act(runtime.services), as_json)
+    give(as_json, {"id": id, "status": status}, f"{id} {said}")

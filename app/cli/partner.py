@@ -9,7 +9,7 @@ import click
 from app.cli.check import partner_check
 from app.cli.endpoint import endpoint
 from app.cli.enrolling import hand_over, unverified_option, verified, verified_line
-from app.cli.operating import deciding, open_runtime
+from app.cli.operating import changed, deciding, open_runtime
 from app.cli.showing import give, json_option, pairs
 
 
@@ -67,9 +67,13 @@ def partner_list(as_json: bool) -> None:
 @json_option
 def partner_suspend(partner_id: str, as_json: bool) -> None:
     """Stop telling a platform anything, and refuse its API key."""
-    with open_runtime() as runtime:
-        deciding(lambda: runtime.services.manage_partners.suspend(partner_id), as_json)
-    give(as_json, {"id": partner_id, "status": "suspended"}, f"{partner_id} is suspended.")
+    changed(
+        lambda to: to.manage_partners.suspend(partner_id),
+        partner_id,
+        "suspended",
+        "is suspended.",
+        as_json,
+    )
 
 
 @partner.command("resume")
@@ -77,9 +81,13 @@ def partner_suspend(partner_id: str, as_json: bool) -> None:
 @json_option
 def partner_resume(partner_id: str, as_json: bool) -> None:
     """Tell a suspended platform things again."""
-    with open_runtime() as runtime:
-        deciding(lambda: runtime.services.manage_partners.resume(partner_id), as_json)
-    give(as_json, {"id": partner_id, "status": "active"}, f"{partner_id} takes part again.")
+    changed(
+        lambda to: to.manage_partners.resume(partner_id),
+        partner_id,
+        "active",
+        "takes part again.",
+        as_json,
+    )
 
 
 @partner.command("verify")

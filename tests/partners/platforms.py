@@ -185,8 +185,6 @@ class Platform:
     def __enter__(self) -> Platform:
         self._context = _server_context(self.certificate) if self.certificate else None
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=256)
-        # On one machine, what a platform encrypts in vain would take our own processor.
-        self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65_536)
         self.port = int(self._listener.getsockname()[1])
         self._threads = [threading.Thread(target=self._accept, daemon=True)]
         self._open: set[socket.socket] = set()

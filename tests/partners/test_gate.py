@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 from hypothesis import given
@@ -11,7 +10,6 @@ from hypothesis import strategies as st
 from partners.gate import BreakerState, Gate, GateSettings
 from partners.model import Endpoint, EndpointId, SigningScheme
 from partners.ports import Answer
-from partners.sender import SenderSettings
 from tests.partners.memory import SetClock
 
 NOW = SetClock().now()
@@ -45,20 +43,6 @@ def test_no_more_at_once_than_the_cap_and_each_end_makes_room() -> None:
     gate.answered(ONE.id, an_answer(), NOW)
     gate.released(ONE.id)
     assert let_through(gate, ONE, NOW) == 2
-
-
-def test_one_whose_answers_are_cut_gets_two_at_once_until_they_are_short() -> None:
-    """Each of its posts costs a connection: the others would wait for the handshakes."""
-    gate = Gate()
-    most = SenderSettings().response_limit
-    for size, expected in ((most + 1, 2), (most, 16)):
-        assert let_through(gate, ONE, NOW) > 0
-        while gate._lanes[ONE.id].under_way:
-            gate.answered(ONE.id, replace(an_answer(), response_bytes=size), NOW)
-        assert let_through(gate, ONE, NOW) == expected
-        assert gate.state(ONE.id) == "closed"
-        for _ in range(expected):
-            gate.released(ONE.id)
 
 
 def test_those_sent_away_come_back_one_after_the_other_within_two_minutes() -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from app.adapters.sqlite.rows import partner_row
+from app.adapters.rows import partner_row
 from app.adapters.sqlite.schema import migrate
 from app.domain.case import CASE_FOLLOWS
 from partners.feedback import FEEDBACK_FOLLOWS

@@ -20,7 +20,7 @@ from app.adapters.dynamodb.rows import Row, value
 from app.adapters.dynamodb.schema import BY_TIME
 from app.adapters.dynamodb.table import Table, chunks
 from app.adapters.dynamodb.writer import MOST_ACTIONS, Writer
-from app.adapters.sqlite.rows import micros, micros_if, moment
+from app.adapters.rows import micros, micros_if, moment
 from app.domain.errors import StoreUnavailable
 from partners.model import (
     Attempt,

@@ -17,7 +17,7 @@ from app.adapters.dynamodb.rows import Row, key_of
 from app.adapters.dynamodb.schema import BY_KIN, BY_TIME
 from app.adapters.dynamodb.table import Table, chunks
 from app.adapters.dynamodb.writer import MOST_ACTIONS, Writer
-from app.adapters.sqlite.rows import micros
+from app.adapters.rows import micros
 from partners.model import CaseId
 
 

@@ -9,11 +9,11 @@ from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any, Final
 
+from app.adapters import rows as columns
 from app.adapters.dynamodb import keys
 from app.adapters.dynamodb.keys import Key, Shards, Shelf
 from app.adapters.dynamodb.schema import TTL_ATTRIBUTE
-from app.adapters.sqlite import rows as columns
-from app.adapters.sqlite.rows import micros
+from app.adapters.rows import micros
 from app.domain.audit import AuditEntry
 from app.domain.case import Case, Item
 from app.ports import Remembered, SpendToken, Unreadable

@@ -23,7 +23,7 @@ from app.adapters.dynamodb.rows import Row
 from app.adapters.dynamodb.schema import BY_KIN, BY_ROLL, BY_TIME
 from app.adapters.dynamodb.table import Table
 from app.adapters.dynamodb.writer import Writer
-from app.adapters.sqlite.rows import micros
+from app.adapters.rows import micros
 from app.domain.audit import AuditEntry
 from app.domain.case import Case, Item
 from app.ports import (

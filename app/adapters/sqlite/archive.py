@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, TypeVar
 
-from app.adapters.sqlite import rows
+from app.adapters import rows
+from app.adapters.rows import Row, micros, moment
 from app.adapters.sqlite import statements as sql
-from app.adapters.sqlite.rows import Row, micros, moment
 from app.domain.audit import AuditEntry
 from app.domain.case import Case, Item
 from app.ports import Record, Remembered, SpendToken

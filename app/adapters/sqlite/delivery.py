@@ -6,7 +6,7 @@ import json
 import sqlite3
 from collections.abc import Sequence
 
-from app.adapters.sqlite.rows import Row, attempt_row, micros, micros_if
+from app.adapters.rows import Row, attempt_row, micros, micros_if
 from app.adapters.sqlite.statements import ATTEMPT_COLUMNS, MESSAGE_COLUMNS, Insert
 from partners.model import DeliveryResult, MessageState, PartnerId
 

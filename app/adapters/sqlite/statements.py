@@ -12,7 +12,7 @@ from itertools import chain, groupby
 from operator import itemgetter
 from typing import assert_never
 
-from app.adapters.sqlite.rows import (
+from app.adapters.rows import (
     Row,
     audit_row,
     case_row,

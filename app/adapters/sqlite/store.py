@@ -13,7 +13,9 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
-from app.adapters.sqlite import archive, delivery, rows
+from app.adapters import rows
+from app.adapters.rows import micros
+from app.adapters.sqlite import archive, delivery
 from app.adapters.sqlite import statements as sql
 from app.adapters.sqlite.connections import (
     create_file,
@@ -22,7 +24,6 @@ from app.adapters.sqlite.connections import (
     open_writer,
 )
 from app.adapters.sqlite.expiry import forget_some, purge
-from app.adapters.sqlite.rows import micros
 from app.adapters.sqlite.schema import OVERDUE
 from app.adapters.sqlite.writer import Unit, Work, Writer
 from app.domain.audit import AuditEntry

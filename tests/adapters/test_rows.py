@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.adapters.sqlite import rows
+from app.adapters import rows
 from app.domain.audit import AuditEntry
 from app.domain.case import Case, Item
 from app.ports import Remembered

@@ -1,4 +1,4 @@
-"""Records as rows and back. A row is a tuple in the order of the table's columns (`schema.py`)."""
+"""Records as rows and back, for every store: tuples in the order of docs/DATA-MODEL.md."""
 
 from __future__ import annotations
 
