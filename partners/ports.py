@@ -139,10 +139,14 @@ class MessageStore(Protocol):
         *,
         partner_id: PartnerId | None = None,
         states: Sequence[MessageState] = (),
+        made_since: datetime | None = None,
         after: str = "",
         limit: int = 100,
     ) -> tuple[list[Message], str | None]:
-        """A page of messages in the order they were made, and the cursor of the next one."""
+        """A page of messages in the order they were made, and the cursor of the next one.
+
+        With `made_since`, those whose `created_at` is not before it; the others cost no reading.
+        """
 
     def attempts(self, message_id: MessageId) -> list[Attempt]:
         """The tries at one message, first to last."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import random
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 
 from app.domain.errors import Contested
 from app.ports import AddEvent, SaveNotice
@@ -15,6 +17,9 @@ from partners.model import Message, MessageState, Notice, PartnerId
 
 BATCH = 100
 _PAGE = 500
+# A schedule lasts three days. What waited longer for a paused endpoint and was then given up by a
+# process that was killed just then is not found.
+LOOKS_BACK = timedelta(days=8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,16 +63,45 @@ class MarkLate:
         overdue = self.house.store.notices_overdue(self.house.clock.now(), BATCH)
         return sum(self._mark(notice) for notice in overdue)
 
-    def look_back(self) -> int:
-        """Once in a process: what an earlier one gave up and was killed before it marked it."""
-        marked, after = 0, "" if not self._looked_back.is_set() else None
-        while after is not None:
-            page, after = self.house.store.messages(
-                states=(MessageState.FAILED,), after=after, limit=_PAGE
-            )
-            marked += sum(self._undeliverable(message) for message in page)
+    def look_back(self, may_go_on: Callable[[], bool] = lambda: True) -> int:
+        """Once in a process: what an earlier one gave up and was killed before it marked it.
+
+        Ends early when it may not go on, and then begins anew the next time. Partners come in
+        another order each time: one with very many keeps no other from its turn for ever.
+        """
+        marked = 0
+        if self._looked_back.is_set():
+            return marked
+        partners = [partner.id for partner in self.house.store.partners()]
+        for partner_id in random.sample(partners, len(partners)):
+            for page in self._failed(partner_id):
+                marked += sum(self._undeliverable(message) for message in self._unmarked(page))
+                if not may_go_on():
+                    return marked
         self._looked_back.set()
         return marked
+
+    def _failed(self, partner_id: PartnerId) -> Iterator[Sequence[Message]]:
+        since, after = self.house.clock.now() - LOOKS_BACK, ""
+        more = True
+        while more:
+            page, cursor = self.house.store.messages(
+                partner_id=partner_id,
+                states=(MessageState.FAILED,),
+                made_since=since,
+                after=after,
+                limit=_PAGE,
+            )
+            yield page
+            after, more = cursor or "", cursor is not None
+
+    def _unmarked(self, page: Sequence[Message]) -> list[Message]:
+        """Those that may have to be marked: most are, and are read together."""
+        named = {message.notice_id for message in page if message.notice_id}
+        notices = self.house.store.notices_named(named)
+        late = {name for name, notice in notices.items() if notice.late_at is not None}
+        taken_back = EventType.REMOVAL_WITHDRAWN
+        return [m for m in page if m.notice_id not in late or m.event_type == taken_back]
 
     def settle(self) -> int:
         """Mark what was given up since. Returns how many notices became late."""

@@ -122,7 +122,11 @@ class ReplayMessages:
         count, after = 0, ""
         while True:
             page, cursor = self.house.store.messages(
-                partner_id=partner_id, states=states, after=after, limit=_PAGE
+                partner_id=partner_id,
+                states=states,
+                made_since=since,
+                after=after,
+                limit=_PAGE,
             )
             chosen = to_replay(page, states=states, since=since, until=until)
             count += sum(self._again(message) for message in chosen)

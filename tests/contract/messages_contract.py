@@ -305,6 +305,21 @@ def lists_messages_page_by_page(rig: Rig) -> None:
     assert seen == [f"msg_{n:06d}" for n in range(7)]
 
 
+def lists_what_was_made_since_a_time(rig: Rig) -> None:
+    made = [replace(a_message(n), created_at=NOW + timedelta(minutes=n)) for n in range(6)]
+    rig.add(*made)
+    since = NOW + timedelta(minutes=2)
+    for partner_id in (None, PartnerId("ptn_one")):
+        seen: list[Message] = []
+        after: str | None = ""
+        while after is not None:
+            page, after = rig.store.messages(
+                partner_id=partner_id, made_since=since, after=after, limit=3
+            )
+            seen += page
+        assert [message.id for message in seen] == [message.id for message in made[2:]]
+
+
 def lists_only_what_is_asked_for(rig: Rig) -> None:
     rig.add(
         a_message(1),
@@ -373,6 +388,7 @@ CHECKS: Final[tuple[Callable[[Rig], None], ...]] = (
     drops_a_result_after_a_move_outside_delivery,
     stores_many_results_at_once,
     lists_messages_page_by_page,
+    lists_what_was_made_since_a_time,
     lists_only_what_is_asked_for,
     gives_each_message_to_one_of_many_workers,
     gives_each_named_message_to_one_of_many_workers,

@@ -179,6 +179,7 @@ class MemoryMessages:
         *,
         partner_id: PartnerId | None = None,
         states: Sequence[MessageState] = (),
+        made_since: datetime | None = None,
         after: str = "",
         limit: int = 100,
     ) -> tuple[list[Message], str | None]:
@@ -187,6 +188,7 @@ class MemoryMessages:
             for message in self.all()
             if (partner_id is None or message.partner_id == partner_id)
             and (not states or message.state in states)
+            and (made_since is None or message.created_at >= made_since)
             and _cursor(message) > after
         ]
         page = found[:limit]

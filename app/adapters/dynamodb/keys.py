@@ -71,6 +71,11 @@ class Sequence:
             self._last = max(self._last + 1, time.time_ns() // 1000)
             return f"{self._last:014x}{os.urandom(3).hex()}"
 
+    @staticmethod
+    def of(micros: int) -> str:
+        """The first name of that time (microseconds since 1970)."""
+        return f"{micros:014x}{0:06x}"
+
     @classmethod
     def checked(cls, cursor: str) -> str:
         """The cursor, if it may be one. Raises ValueError."""

@@ -11,7 +11,7 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from heapq import merge
 from itertools import islice
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from app.adapters.dynamodb import keys, rows
 from app.adapters.dynamodb.actions import STAMP, Translator, delete, update
@@ -56,6 +56,8 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
 
 S = TypeVar("S", bound=Record)
+
+_CLOCKS_DIFFER: Final = timedelta(hours=1)
 
 _MOST_CHANGES = 100
 _NEWS: dict[type, News] = {
@@ -275,6 +277,7 @@ class DynamoStore:
         *,
         partner_id: PartnerId | None = None,
         states: Sequence[MessageState] = (),
+        made_since: datetime | None = None,
         after: str = "",
         limit: int = 100,
     ) -> tuple[list[Message], str | None]:
@@ -282,14 +285,18 @@ class DynamoStore:
 
         A message whose state changed since the index heard of it is left out: a page may be short.
         """
-        since = keys.Sequence.checked(after) or "0"
+        since = max(keys.Sequence.checked(after), _stored_since(made_since))
         names = [partner_id] if partner_id is not None else sorted(self._enrolled())
         wanted = frozenset(states or MessageState)
         rolls = [keys.roll(name, state) for name in names for state in sorted(wanted)]
         listed = list(islice(self._rolled(rolls, since, limit + 1), limit + 1))
         found = self._table.get_all(map(rows.key_of, listed[:limit]))
         page = sorted(found.values(), key=lambda row: row["seq"]["S"])
-        messages = [message for message in map(rows.message_of, page) if message.state in wanted]
+        messages = [
+            message
+            for message in map(rows.message_of, page)
+            if message.state in wanted and not (made_since and message.created_at < made_since)
+        ]
         return messages, listed[limit - 1]["seq"]["S"] if len(listed) > limit else None
 
     def attempts(self, message_id: MessageId) -> list[Attempt]:
@@ -385,3 +392,10 @@ class DynamoStore:
         partner = rows.partner_of(row)
         self._known_partners[partner.id] = partner
         return partner
+
+
+def _stored_since(made_since: datetime | None) -> str:
+    """Where in the order to begin: what is made is stored later, by clocks that differ."""
+    if made_since is None:
+        return "0"
+    return keys.Sequence.of(micros(made_since - _CLOCKS_DIFFER))

@@ -93,7 +93,11 @@ def place_of(cursor: str) -> int:
 
 
 def page_query(
-    partner_id: PartnerId | None, states: Sequence[MessageState], after: int, limit: int
+    partner_id: PartnerId | None,
+    states: Sequence[MessageState],
+    since: int,
+    after: int,
+    limit: int,
 ) -> tuple[str, Row]:
     """A page of messages in the order they were made.
 
@@ -103,8 +107,10 @@ def page_query(
     if partner_id is None:
         wanted = ", ".join("?" * len(states))
         among = f" AND state IN ({wanted})" if states else ""
-        return f"{_PAGE} seq > ?{among}{_IN_ORDER}", (after, *map(str, states), limit)
-    walk = f"SELECT * FROM ({_PAGE} partner_id = ? AND state = ? AND seq > ?{_IN_ORDER})"
+        made = f"seq > ? AND created_at >= ?{among}"
+        return f"{_PAGE} {made}{_IN_ORDER}", (after, since, *map(str, states), limit)
+    made = "seq > ? AND created_at >= ?"
+    walk = f"SELECT * FROM ({_PAGE} partner_id = ? AND state = ? AND {made}{_IN_ORDER})"
     chosen = dict.fromkeys(states or MessageState)
-    values = [v for state in chosen for v in (partner_id, str(state), after, limit)]
+    values = [v for state in chosen for v in (partner_id, str(state), after, since, limit)]
     return " UNION ALL ".join([walk] * len(chosen)) + _IN_ORDER, (*values, limit)

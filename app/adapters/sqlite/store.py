@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from app.adapters import rows
-from app.adapters.rows import micros
+from app.adapters.rows import micros, micros_if
 from app.adapters.sqlite import archive, delivery
 from app.adapters.sqlite import statements as sql
 from app.adapters.sqlite.connections import (
@@ -243,11 +243,13 @@ class SqliteStore:
         *,
         partner_id: PartnerId | None = None,
         states: Sequence[MessageState] = (),
+        made_since: datetime | None = None,
         after: str = "",
         limit: int = 100,
     ) -> tuple[list[Message], str | None]:
         """As `MessageStore.messages`. ValueError for a cursor that is none of ours."""
-        query, values = delivery.page_query(partner_id, states, delivery.place_of(after), limit + 1)
+        since, place = micros_if(made_since) or 0, delivery.place_of(after)
+        query, values = delivery.page_query(partner_id, states, since, place, limit + 1)
         found = self._select(query, *values)
         page = [rows.message_of(row[1:]) for row in found[:limit]]
         return page, str(found[limit - 1][0]) if len(found) > limit else None

@@ -23,7 +23,7 @@ from tests.app.services.world import trust
 from tests.app.web.running import GENEROUS
 from tests.contract import cloud
 
-BUILT = (api._application, relay._relay, sender._sending, sweeper._sweeper, purge._purge)
+BUILT = (api._application, relay._relay, sender._sending, sweeper._sweeper, purge._services)
 
 
 @dataclass

@@ -411,7 +411,7 @@ def test_a_clock_that_aws_does_not_believe_erases_nothing(
     """Years ahead, everything is over; but the clock that says so signs each request too."""
     case_key = a_case_key()
     report(stack, case_key)
-    house = purge._purge().services.house
+    house = purge._services().house
     ahead = SimpleNamespace(now=lambda: datetime.now(UTC) + timedelta(days=5_000))
     object.__setattr__(house, "clock", ahead)
     client: Any = store_client(house.store)

@@ -12,6 +12,7 @@ import standardwebhooks
 
 from app.client.service import report_body
 from app.functions import purge, sender
+from app.services import mark_late
 from app.services.mark_late import MarkLate
 from partners.model import Message, MessageState
 from tests.app.functions.conftest import Cloud, Context
@@ -204,7 +205,7 @@ def test_a_look_back_goes_page_by_page_over_partners_and_ends_with_the_time(
     stack: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Out of time, it ends without an error and begins anew; to its end, it is done for good."""
-    monkeypatch.setattr(purge, "_PAGE", 1)
+    monkeypatch.setattr(mark_late, "_PAGE", 1)
     with Platform(answer(410)) as platform:
         stack.add_platform(platform.url)
         report(stack, a_case_key(), photos=3)
@@ -216,11 +217,11 @@ def test_a_look_back_goes_page_by_page_over_partners_and_ends_with_the_time(
     hurried = Context(milliseconds=1_000)
     purge.handler({}, hurried)
     assert sorted(marked(stack)) == [False, False, True]
-    assert not purge._purge().has_looked_back
+    assert not purge._services().mark_late._looked_back.is_set()
     purge.handler({}, Context())
     assert marked(stack) == [True] * 3
-    assert purge._purge().has_looked_back
-    monkeypatch.setattr(purge.Purge, "_failed", lambda *_: pytest.fail("once is enough"))
+    assert purge._services().mark_late._looked_back.is_set()
+    monkeypatch.setattr(MarkLate, "_failed", lambda *_: pytest.fail("once is enough"))
     purge.handler({}, Context())
 
 
