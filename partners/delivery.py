@@ -274,7 +274,13 @@ class DeliveryEngine:
     def _offer_all(self, messages: list[Message]) -> list[Answer]:
         """Post them, letting the first go out while the last are still being sealed."""
         answers: list[Answer] = []
-        self._read(messages)
+        try:
+            self._read(messages)
+        except Exception:
+            now = self._clock.now()
+            for message in messages:  # or they would lie here until their lease ends
+                self._give_back(message, now)
+            raise
         for place, message in enumerate(messages, 1):
             self._offer(message)
             if place % _COMPOSED_BETWEEN_TURNS == 0:
@@ -482,7 +488,10 @@ class DeliveryEngine:
         self._results.append(DeliveryResult(replace(message, due_at=due_at), None))
 
     def _save(self) -> list[DeliveryResult]:
-        """Store all results in one commit, then tell of them; what fails here is tried again."""
+        """Store all results in one commit, then tell of them.
+
+        Results that could not be stored are stored the next time; nothing is told twice.
+        """
         saved = self._results
         if saved:
             self._store.finish(saved)
@@ -501,10 +510,11 @@ class DeliveryEngine:
         message, attempt = result.message, result.attempt
         if attempt is not None:
             self._observer.attempted(message, attempt)
-        if attempt is not None and attempt.status == GONE:
-            self._observer.endpoint_disabled(message.partner_id, message.endpoint_id)
+        # First, for it stores nothing and cannot fail: a disable that does comes with the next 410.
         if message.state is MessageState.FAILED:
             self._observer.message_failed(message, _reason(attempt))
+        if attempt is not None and attempt.status == GONE:
+            self._observer.endpoint_disabled(message.partner_id, message.endpoint_id)
 
 
 def _counted(claimed: int, results: list[DeliveryResult]) -> Counts:

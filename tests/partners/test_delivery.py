@@ -486,6 +486,37 @@ def test_ten_tries_over_three_days_then_an_operator_is_told() -> None:
     )
 
 
+def test_a_message_given_up_is_told_of_even_where_disabling_its_endpoint_fails(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    house = simulated(answering(410))
+    partner, _ = house.enrol(URL)
+    (message,) = house.tell(partner)
+    monkeypatch.setattr(house.watcher, "endpoint_disabled", _fail)
+    with pytest.raises(ConnectionError):
+        house.engine().step(1)
+    assert house.watcher.failed == [(message.id, "endpoint-gone")]
+
+
+def test_what_was_claimed_is_due_again_at_once_where_partners_cannot_be_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    house = simulated(answering(204))
+    partner, _ = house.enrol(URL)
+    house.tell(partner)
+    engine = house.engine()
+    with monkeypatch.context() as broken:
+        broken.setattr(house.partners, "partners_named", _fail)
+        with pytest.raises(ConnectionError):
+            engine.step(1)
+    engine.wake()
+    assert sum(engine.step(1).delivered for _ in range(3)) == 1  # long before the lease ends
+
+
+def _fail(*_: object) -> None:
+    raise ConnectionError
+
+
 def test_gone_fails_the_message_and_asks_for_the_endpoint_to_be_disabled() -> None:
     house = simulated(answering(410))
     partner, _ = house.enrol(URL)
