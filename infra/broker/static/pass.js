@@ -119,8 +119,12 @@ async function fetched(path, options = {}) {
 
 // ---- the page -----------------------------------------------------------------------------------
 
+/** Whether the person goes on or back by now: what breaks off then is not a failure. */
+let leaving = false;
+
 /** The way back, with what there is to bring. Nothing of it stays here. */
 function goBack({ back, state }, result) {
+  leaving = true;
   sessionStorage.removeItem(PLACE);
   const letter = new TextEncoder().encode(JSON.stringify({ v: VERSION, state, ...result }));
   location.replace(`${back}#${toText(letter)}`);
@@ -152,8 +156,7 @@ function say(sentence) {
 }
 
 async function begin() {
-  let chosen = false;
-  addEventListener("submit", () => (chosen = true)); // what breaks off then is not a failure
+  addEventListener("submit", () => (leaving = true));
   const asked = request();
   const choose = document.getElementById("choose");
   if (asked === null) {
@@ -171,7 +174,7 @@ async function begin() {
     say("Making your pass…");
     goBack(asked, { signed: await signed(asked, most) });
   } catch (error) {
-    if (!chosen) goBack(asked, { problem: error instanceof Ended ? error.problem : "unavailable" });
+    if (!leaving) goBack(asked, { problem: error instanceof Ended ? error.problem : "unavailable" });
   }
 }
 
