@@ -27,7 +27,7 @@ import numpy as np
 sys.path[:0] = [str(Path(__file__).resolve().parent.parent)]
 
 from partners.delivery import DeliverySettings  # noqa: E402
-from partners.gate import Gate  # noqa: E402
+from partners.gate import Gate, GateSettings  # noqa: E402
 from partners.model import Endpoint, EndpointId, SigningScheme  # noqa: E402
 from partners.ports import Answer  # noqa: E402
 from partners.schedule import Accepted, Disable, GiveUp, RetryAt, next_attempt  # noqa: E402
@@ -253,11 +253,11 @@ def drain(tally: Tally, outage: Outage, share: float, assumed: Assumptions) -> D
 
     The time the breaker may take to notice is not counted as avoidable: its longest pause is added.
     """
-    capacity = 16 / (assumed.usual * math.exp(0.18))
+    capacity = GateSettings().at_once / (assumed.usual * math.exp(0.18))
     coming = assumed.reports * assumed.items * share / DAY
     went = np.array(tally.drained) - outage.end
     backlog = len(went)
-    pause = 300.0
+    pause = GateSettings().longest_pause.total_seconds()
     return Drain(backlog, float(np.quantile(went, 0.99)), pause + backlog / (capacity - coming))
 
 

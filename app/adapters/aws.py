@@ -41,6 +41,6 @@ def _session() -> Session:
 
 
 def code_of(fault: Exception) -> str:
-    """The word AWS has for an error, or the name of its class where nothing came back."""
+    """The word AWS has for an error, or the name of its class. Never its text: it may quote."""
     response: dict[str, Any] = getattr(fault, "response", {})
-    return str(response.get("Error", {}).get("Code", type(fault).__name__))
+    return str(response.get("Error", {}).get("Code") or type(fault).__name__)

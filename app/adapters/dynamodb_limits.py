@@ -87,9 +87,10 @@ class DynamoWindows(Storage):
 
     def get(self, key: str) -> int:
         """How many there are in the window of a key that was counted here."""
-        if key not in self._expiries:
+        expiry = self._expiries.get(key)
+        if expiry is None:
             return 0
-        _, item = self._window(key, self._expiries[key])
+        _, item = self._window(key, expiry)
         try:
             found = self._client.get_item(TableName=self._table, Key=item, ConsistentRead=True)
         except (ClientError, BotoCoreError) as fault:
@@ -98,9 +99,8 @@ class DynamoWindows(Storage):
 
     def get_expiry(self, key: str) -> float:
         """When the window ends of a key that was counted here, seconds since 1970. Asks nobody."""
-        if key not in self._expiries:
-            return self._clock()
-        return float(self._window(key, self._expiries[key])[0])
+        expiry = self._expiries.get(key)
+        return self._clock() if expiry is None else float(self._window(key, expiry)[0])
 
     def check(self) -> bool:
         """Whether the table answers."""
@@ -131,7 +131,7 @@ class DynamoWindows(Storage):
 
     def _remember(self, key: str, expiry: int) -> None:
         """For `get_expiry`, which is told no expiry. Forgotten when there are many."""
-        if len(self._expiries) >= 10_000:
+        if key not in self._expiries and len(self._expiries) >= 10_000:
             self._expiries.clear()
         self._expiries[key] = expiry
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from base64 import b64decode, b64encode
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 from app.domain.age import AgeBand, AgeBasis
 from app.domain.audit import Action, Actor, AuditEntry
@@ -28,6 +28,9 @@ from partners.model import (
     SigningScheme,
     Word,
 )
+
+FINAL_WORDS: Final = ("removed", "not_found", "not_violating", "withdrawn_done")
+"""After these a deadline means nothing any more."""
 
 Row = tuple[str | int | bytes | None, ...]
 

@@ -79,6 +79,9 @@ def up(
     stacks = _cloud(stack, endpoint_url, region, as_json)
     with _refusals(as_json), tempfile.TemporaryDirectory(prefix="report-remove-") as folder:
         stacks.check(chosen)  # first: the zip takes a while
+        if issuers_file is None and "AgeIssuersFile" not in chosen and stacks.issuers():
+            lacking = "the functions trust an issuer file that this zip would lack"
+            stop(FAILED, f"{lacking}: give --issuers-file", as_json)
         package = _package(Path(folder), chosen, endpoint_url, architecture, issuers_file)
         outputs = stacks.up(package, chosen)
     give(as_json, outputs, *(f"{name:20} {outputs[name]}" for name in _SHOWN if name in outputs))

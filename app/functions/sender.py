@@ -70,13 +70,13 @@ class Sending:
                 self.sleep(_PAUSE)
 
     def _afterwards(self, stored: Sequence[Message]) -> None:
-        """Wake a sender for what is due again soon, and mark what was given up."""
+        """Mark what was given up, and wake a sender for what is due again soon."""
         waiting = [message for message in stored if message.state is MessageState.PENDING]
         try:
-            self.queue.remind(waiting, self.clock.now())
             self.late.settle()
+            self.queue.remind(waiting, self.clock.now())
         except (QueueUnavailable, StoreUnavailable) as fault:
-            # All of it is stored: the sweeper finds what is due, and marks what is late.
+            # All of it is stored: the purge finds what was given up, the sweeper what is due.
             self.journal.failure(LogEvent.WORKER_FAILED, fault, part="sender")
 
 

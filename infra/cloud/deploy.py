@@ -92,6 +92,12 @@ class Cloud:
             ours = ", ".join(sorted(known))
             raise DeployFailed(f"{unknown[0]} is not to be chosen; these are: {ours}")
 
+    def issuers(self) -> str:
+        """Where the functions look for their trusted issuers now; '' if they have none."""
+        with _about(self.name):
+            there = self._find("service") is not None
+            return self._old_parameters("service").get("AgeIssuersFile", "") if there else ""
+
     def up(self, package: Package | None, chosen: Mapping[str, str]) -> dict[str, str]:
         """Bring all up and give all their outputs. `chosen` are parameters of any template.
 
@@ -175,7 +181,7 @@ class Cloud:
     ) -> list[dict[str, Any]]:
         """What was chosen; what was chosen before stays; else the template's own default."""
         known = self._parameters(part)
-        old = self._old_parameters(part) if before else set()
+        old = self._old_parameters(part) if before else {}
         arguments: list[dict[str, Any]] = []
         for name in known:
             value = {**chosen, **self._given()}.get(name)
@@ -194,9 +200,10 @@ class Cloud:
             found = formation.get_template_summary(TemplateBody=_template(part))
         return [each["ParameterKey"] for each in found.get("Parameters", [])]
 
-    def _old_parameters(self, part: str) -> set[str]:
+    def _old_parameters(self, part: str) -> dict[str, str]:
         found = self.place.client("cloudformation").describe_stacks(StackName=self._stack(part))
-        return {each["ParameterKey"] for each in found["Stacks"][0].get("Parameters", [])}
+        held = found["Stacks"][0].get("Parameters", [])
+        return {each["ParameterKey"]: each["ParameterValue"] for each in held}
 
     def _delete(self, part: str) -> None:
         began = time.monotonic()

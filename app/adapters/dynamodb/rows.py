@@ -49,7 +49,7 @@ PARTNER: Final = ("id", "version", "created_at", "document")
 ANSWER: Final = ("tag", "fingerprint", "answer", "expires_at")
 TOKEN: Final = ("tag", "expires_at")
 
-_DECIDED: Final = frozenset({Word.REMOVED, Word.NOT_FOUND, Word.NOT_VIOLATING, Word.WITHDRAWN_DONE})
+_DECIDED: Final = frozenset(map(Word, columns.FINAL_WORDS))
 
 
 def value(one: str | int | bytes) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 from botocore.exceptions import ConnectionError as NoConnection
 
+from app.adapters.aws import code_of
 from app.adapters.dynamodb.keys import NOBODY, Key
 from app.adapters.dynamodb.rows import Row, key_of, key_row
 from app.domain.errors import StoreUnavailable
@@ -50,12 +51,6 @@ _WRITE_AT_ONCE: Final = 25
 _FIRST_PAUSE: Final = 0.02  # seconds
 _LONGEST_PAUSE: Final = 1.0
 _SERVER_ERROR: Final = 500
-
-
-def code_of(error: Exception) -> str:
-    """The word AWS has for an error, or the name of its class. Never its text: it may quote."""
-    response: Any = getattr(error, "response", {})
-    return str(response.get("Error", {}).get("Code") or type(error).__name__)
 
 
 def reasons_of(error: ClientError) -> list[dict[str, Any]]:

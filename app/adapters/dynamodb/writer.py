@@ -14,8 +14,9 @@ from typing import Any, Final
 
 from botocore.exceptions import ClientError
 
+from app.adapters.aws import code_of
 from app.adapters.dynamodb.actions import STAMP, Action, delete, stamped
-from app.adapters.dynamodb.table import CANCELLED, CONDITION, REFUSED, Table, code_of, reasons_of
+from app.adapters.dynamodb.table import CANCELLED, CONDITION, REFUSED, Table, reasons_of
 from app.domain.errors import ReportRemoveError, StoreUnavailable
 
 MOST_ACTIONS: Final = 100  # in one transaction

@@ -9,9 +9,9 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 
+from app.adapters.rows import FINAL_WORDS
 from app.domain.errors import StoreUnavailable
 
-FINAL_WORDS = ("removed", "not_found", "not_violating", "withdrawn_done")
 OVERDUE = (
     "deadline_at IS NOT NULL AND late_at IS NULL AND withdrawn_at IS NULL"
     f" AND word NOT IN {FINAL_WORDS}"

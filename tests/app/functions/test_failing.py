@@ -43,7 +43,25 @@ def test_what_an_operator_must_read_is_said() -> None:
         refused({}, Context())
 
 
-@pytest.mark.parametrize("function", [api, relay, sender, sweeper, purge])
-def test_every_function_fails_like_this(function: Any) -> None:
-    """Each is called with what is no event; some must start first, and cannot here."""
-    assert function.handler.__wrapped__
+@pytest.mark.parametrize(
+    ("function", "starter"),
+    [
+        (api, "_application"),
+        (relay, "_relay"),
+        (sender, "_sending"),
+        (sweeper, "_sweeper"),
+        (purge, "_services"),
+    ],
+)
+def test_every_function_fails_like_this(
+    function: Any, starter: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def starting() -> None:
+        raise KeyError(SECRET)
+
+    monkeypatch.setattr(function, starter, starting)
+    event = {"Records": [{"eventName": "INSERT", "dynamodb": {"Keys": {"pk": {"S": "event#e"}}}}]}
+    with pytest.raises(FunctionFailed) as caught:
+        function.handler(event, Context())
+    assert SECRET not in "".join(traceback.format_exception(caught.value))
+    assert SECRET not in "".join(capfd.readouterr())
