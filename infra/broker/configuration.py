@@ -218,10 +218,17 @@ def _configuration(top: _Table, development: bool) -> Configuration:
 
 def _returns(top: _Table, development: bool) -> tuple[str, ...]:
     origins = top.texts("returns")
-    if not all(isinstance(o, str) and _is_url(o, development, origin=True) for o in origins):
+    if not all(isinstance(o, str) and _is_origin(o, development) for o in origins):
         top.problem("returns must hold origins: https://host, without a path")
         return ()
     return tuple(origins)
+
+
+def _is_origin(text: str, loopback: bool) -> bool:
+    """As a browser writes it, for it is compared letter by letter: small, no default port."""
+    usual = ":443" if text.startswith("https:") else ":80"
+    is_usual = text == text.lower() and not text.endswith((":", usual))
+    return is_usual and _is_url(text, loopback, origin=True)
 
 
 def _signer(table: _Table, development: bool) -> SignerEntry:

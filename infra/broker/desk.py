@@ -140,8 +140,9 @@ class Desk:
             raise NotSigned(Code.DAILY_LIMIT)
         try:
             return sign(self._signer, key, blinded)
-        except SignerUnavailable:
-            self._journal.note(Event.SIGNER_FAILED)
+        except BaseException as fault:
+            if isinstance(fault, SignerUnavailable):
+                self._journal.note(Event.SIGNER_FAILED)
             self._days.uncount_one(grant.day, grant.person)
             raise
 
