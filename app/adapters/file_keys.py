@@ -80,7 +80,11 @@ def add_root_key(path: Path) -> int:
     except BadKeyText as fault:
         raise KeyFileRefused(f"the root-key file: {fault}") from None
     beside = path.with_name(path.name + ".new")
-    _write_new(beside, f"{text.rstrip()}\nkey {key_id} {_new_root()}\n")
+    try:  # one name for all, so that of two rotations at once one is refused
+        _write_new(beside, f"{text.rstrip()}\nkey {key_id} {_new_root()}\n")
+    except FileExistsError:
+        left = f"{beside.name} is left of a rotation that was broken off: delete it"
+        raise KeyFileRefused(left) from None
     beside.replace(path)
     _sync_folder(path)
     return key_id

@@ -27,8 +27,7 @@ def export_records(file: Path, as_json: bool) -> None:
     """
     from app.services import move_records
 
-    fresh = not file.with_name(file.name + ".export-progress").exists()
-    if fresh and file.exists():
+    if file.exists() and not move_records.is_begun(file):
         stop(FAILED, f"{file} exists", as_json)
     with open_runtime() as runtime:
         sums = move_records.export(runtime.store, file, _telling(as_json))

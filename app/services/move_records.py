@@ -96,7 +96,9 @@ class Progress:
     def keep(self, path: Path) -> None:
         """Write it down, whole or not at all."""
         new = path.with_name(path.name + ".new")
-        new.write_text(json.dumps(asdict(self)))
+        private = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(private, "w") as notes:
+            json.dump(asdict(self), notes)
         new.replace(path)
 
 
@@ -104,6 +106,7 @@ def export(archive: Archive, path: Path, told: Told) -> dict[str, Sum]:
     """Write every record to `path` (mode 0600); the sums of what was written."""
     notes = _notes(path, "export")
     progress = Progress.of(notes)
+    progress.keep(notes)  # by this an export that was broken off is known
     with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+b") as file:
         file.truncate(progress.offset)
         file.seek(progress.offset)
@@ -155,6 +158,11 @@ def sums_of(archive: Archive) -> dict[str, Sum]:
             for line in lines:
                 found.add(line)
     return sums
+
+
+def is_begun(path: Path) -> bool:
+    """Whether an export to that file was broken off."""
+    return _notes(path, "export").exists()
 
 
 def _notes(path: Path, way: str) -> Path:

@@ -156,6 +156,22 @@ def test_other_root_keys_change_nothing(old: Store, new: Store, tmp_path: Path) 
     assert not any(everything(new).values())
 
 
+def test_an_export_broken_off_at_its_first_record_goes_on_by_the_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    env = {"REPORT_REMOVE_DATA_DIR": str(tmp_path / "data")}
+    file = tmp_path / "all.jsonl"
+    with monkeypatch.context() as broken:
+        broken.setattr(move_records, "_write", _break)
+        assert CliRunner().invoke(main, ["export", str(file)], env=env).exit_code != 0
+    assert stat.S_IMODE((tmp_path / "all.jsonl.export-progress").stat().st_mode) == 0o600
+    assert CliRunner().invoke(main, ["export", str(file)], env=env).exit_code == 0
+
+
+def _break(*_: Any) -> None:
+    raise ConnectionError
+
+
 def test_every_kind_has_a_name() -> None:
     assert set(get_args(Record)) == set(KINDS.values())
 
