@@ -51,11 +51,15 @@ class Proof:
     @property
     def profile(self) -> str:
         """The profile that the report names."""
-        if self.issuer:
+        if self.issuer is not None:
             return "jwt-age-v1"
-        if self.attestation:
+        if self.attestation is not None:
             return "counsellor-attested-v1"
-        return "pp-under18-v1" if self.pass_file or self.broker else "declared-v1"
+        return "pp-under18-v1" if self._shows_pass else "declared-v1"
+
+    @property
+    def _shows_pass(self) -> bool:
+        return self.pass_file is not None or self.broker is not None
 
     @contextmanager
     def headers(
@@ -65,11 +69,11 @@ class Proof:
         from app.client.privacy_pass import NoPass
         from app.client.shown_pass import shown
 
-        if self.issuer:
+        if self.issuer is not None:
             yield _token(self.issuer, challenge, url, band, body, as_json)
-        elif self.attestation:
+        elif self.attestation is not None:
             yield _attested(self.attestation, body, as_json)
-        elif self.pass_file or self.broker:
+        elif self._shows_pass:
             try:
                 with shown(challenge, self.pass_file, self.broker, self.years) as headers:
                     yield headers

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import http.client
 import http.cookiejar
 import json
 import secrets
@@ -61,7 +62,7 @@ class Broker:
         except urllib.error.HTTPError as fault:
             with fault:
                 return fault.code, b""
-        except (OSError, ValueError):
+        except (OSError, ValueError, http.client.HTTPException):
             raise NoPass(Why.UNAVAILABLE) from None
 
 

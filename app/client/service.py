@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import secrets
 import urllib.error
@@ -93,7 +94,7 @@ class Service:
         except urllib.error.HTTPError as fault:
             with fault:
                 raise Refused(fault.code, _json(fault.read())) from None
-        except OSError:
+        except (OSError, http.client.HTTPException):
             raise Unreachable(f"no answer from {self.url}") from None
 
 

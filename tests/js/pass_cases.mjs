@@ -18,7 +18,6 @@ const ACTS = {
     return { header: pass.authorization(token) };
   },
   header: async ({ token }) => ({ header: pass.authorization(bytes(token)) }),
-  listed: async ({ id, keys }) => ({ id: hex(await pass.listed(bytes(id), keys.map(bytes))) }),
   text: async ({ text }) => {
     const made = pass.fromText(text);
     return { bytes: made === null ? null : hex(made) };

@@ -6,11 +6,11 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
-from typing import Self, TypeVar
+from typing import Protocol, Self, TypeVar
 
 from app.adapters.age.jose import Compact, Unreadable, read_compact
 from app.adapters.age.reasons import Reason
-from app.adapters.age.trust import Signer
+from app.adapters.age.trust import Signer, Trust
 from app.domain.age import AgeBand, Spend
 from app.domain.errors import AgeRefused
 
@@ -20,7 +20,17 @@ PREDICATES = {
     "age_under_18": {AgeBand.UNDER_13, AgeBand.FROM_13_TO_15, AgeBand.FROM_16_TO_17},
     "was_under_18_at": {AgeBand.WAS_UNDER_18},
 }
-S = TypeVar("S", bound=Signer)
+
+
+class Trusted(Protocol):
+    """Whatever the issuer file trusts for a time."""
+
+    @property
+    def trust(self) -> Trust:
+        """For what, and from when until when."""
+
+
+S = TypeVar("S", bound=Trusted)
 _JTI = re.compile(r"[\x21-\x7e]{8,128}")
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from hashlib import sha256
 from typing import Any
 
@@ -31,9 +31,8 @@ from app.adapters.age.claims import USUAL, Tolerance
 from app.adapters.age.issuers import IssuerFile
 from app.adapters.age.jose import Unreadable, decode, encode
 from app.adapters.age.reasons import Reason
-from app.adapters.age.sdjwt_age import nonce_for
 from app.adapters.age.trust import DocumentIssuer
-from app.adapters.age.windows import DayWindow, day_of
+from app.adapters.age.windows import DayWindow, days, kept_until, nonce_for
 from app.domain.age import AgeBand, AgeClaim, Presentation, Spend
 from app.domain.errors import AgeRefused
 from partners.ports import Clock
@@ -94,7 +93,7 @@ class MdocAge:
         if presentation.proof is not None:
             raise AgeRefused(Reason.PROOF_UNEXPECTED)
         shown = _read(claims.bounded(presentation.token, MOST_CHARACTERS))
-        issuer = self._issuer(shown.doc_type, now)
+        issuer = claims.trusted(self._issuers.current().documents.get(shown.doc_type), now)
         verified, nonce, day = self._authentic(shown, issuer, presentation, now)
         _check_said(verified, shown, issuer)
         self._check_fresh(verified, issuer, now)
@@ -102,20 +101,12 @@ class MdocAge:
             raise AgeRefused(Reason.BAND)
         return AgeClaim(issuer.trust.basis, _spend(issuer, shown, nonce, day))
 
-    def _issuer(self, doc_type: str, now: datetime) -> DocumentIssuer:
-        issuer = self._issuers.current().documents.get(doc_type)
-        if issuer is None:
-            raise AgeRefused(Reason.ISSUER_UNKNOWN)
-        if not issuer.trust.holds(now):
-            raise AgeRefused(Reason.ISSUER_WINDOW)
-        return issuer
-
     def _authentic(
         self, shown: _Shown, issuer: DocumentIssuer, presentation: Presentation, now: datetime
     ) -> tuple[VerifiedMdoc, str, int]:
         """The document, if its device signed for this body today or yesterday."""
         refused = Reason.TOKEN_MALFORMED
-        for day in (day_of(now), day_of(now) - 1):
+        for day in days(now):
             nonce = nonce_for(self._windows.of(day), presentation.body_digest)
             try:
                 (verified,) = self._verified(shown, issuer, nonce, now)
@@ -209,4 +200,4 @@ def _check_said(verified: VerifiedMdoc, shown: _Shown, issuer: DocumentIssuer) -
 def _spend(issuer: DocumentIssuer, shown: _Shown, nonce: str, day: int) -> Spend:
     """The showing's one use; of what the issuer signed, since signatures can be varied."""
     name = issuer.id.encode() + b"\0" + sha256(shown.signed).digest() + b"\0" + nonce.encode()
-    return Spend(sha256(name).digest(), datetime.fromtimestamp(0, UTC) + timedelta(days=day + 3))
+    return Spend(sha256(name).digest(), kept_until(day))

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import base64
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from hashlib import sha256
 
-from app.adapters.age.claims import bounded
+from app.adapters.age.claims import bounded, trusted
 from app.adapters.age.issuers import IssuerFile
 from app.adapters.age.jose import Unreadable
 from app.adapters.age.private_token import TYPE, Token, TokenKey, token_challenge
 from app.adapters.age.reasons import Reason
 from app.adapters.age.trust import BlindIssuer, Issuers
-from app.adapters.age.windows import DayWindow, day_of
+from app.adapters.age.windows import DayWindow, day_of, kept_until
 from app.domain.age import AgeBand, AgeClaim, Presentation, Spend
 from app.domain.errors import AgeRefused
 from partners.ports import Clock
@@ -41,7 +41,7 @@ class _Accepted:
         self.today = today
         self.by_digest = {
             sha256(token_challenge(*address, contexts.of(day))).digest(): _Asked(
-                address, _midnight(day + 3)
+                address, kept_until(day)
             )
             for day in (today, today - 1)
             for address in map(_address, issuers.blind)
@@ -131,17 +131,11 @@ def _key(token: Token, issuers: Issuers, now: datetime) -> tuple[BlindIssuer, To
     found = issuers.blind_by_key.get(token.key_id)
     if found is None:
         raise AgeRefused(Reason.KEY_UNKNOWN)
-    if not found[0].trust.holds(now):
-        raise AgeRefused(Reason.ISSUER_WINDOW)
-    return found
+    return trusted(found[0], now), found[1]
 
 
 def _spend(token: Token, asked: _Asked) -> Spend:
     return Spend(sha256(token.key_id + sha256(token.nonce).digest()).digest(), asked.kept_until_at)
-
-
-def _midnight(day: int) -> datetime:
-    return datetime.fromtimestamp(0, UTC) + timedelta(days=day)
 
 
 def _padded(raw: bytes) -> str:

@@ -6,7 +6,7 @@ An SD-JWT VC presented by OpenID for Verifiable Presentations 1.0, with key bind
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from hashlib import sha256
 
 from app.adapters.age import claims
@@ -24,7 +24,7 @@ from app.adapters.age.jose import (
 from app.adapters.age.reasons import Reason
 from app.adapters.age.sdjwt import Disclosed, Presented, split
 from app.adapters.age.trust import CredentialIssuer
-from app.adapters.age.windows import DayWindow, day_of
+from app.adapters.age.windows import DayWindow, days, kept_until, nonce_for
 from app.domain.age import AgeBand, AgeClaim, Presentation, Spend
 from app.domain.errors import AgeRefused
 from partners.ports import Clock
@@ -126,16 +126,10 @@ class SdJwtAge:
         raise AgeRefused(Reason.CHALLENGE)
 
     def _accepted(self, presentation: Presentation, now: datetime) -> list[_Asked]:
-        today = day_of(now)
         return [
             _Asked(nonce_for(self._windows.of(day), presentation.body_digest), day)
-            for day in (today, today - 1)
+            for day in days(now)
         ]
-
-
-def nonce_for(window: bytes, body_digest: bytes) -> str:
-    """The nonce a wallet must sign for this body: only the body it was asked for fits it."""
-    return encode(sha256(window + body_digest).digest())
 
 
 def _asked_of(issuer: CredentialIssuer) -> dict[str, object]:
@@ -243,8 +237,7 @@ def _read_proof(text: str, key: PublicKey) -> Compact:
 def _spend(issuer: CredentialIssuer, key: PublicKey, asked: _Asked) -> Spend:
     """The presentation's one use. The credential may be shown again, for another report.
 
-    Not of the signature: ECDSA lets anybody make a second one out of the first. Kept to a
-    midnight, a day longer than the window counts, for machines whose clocks differ.
+    Not of the signature: ECDSA lets anybody make a second one out of the first.
     """
     name = b"\0".join(part.encode() for part in (issuer.id, key.thumbprint, asked.nonce))
-    return Spend(sha256(name).digest(), datetime.fromtimestamp(0, UTC) + timedelta(asked.day + 3))
+    return Spend(sha256(name).digest(), kept_until(asked.day))

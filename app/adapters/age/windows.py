@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hmac
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
+
+from app.adapters.age.jose import encode
 
 _DAY = 86_400  # seconds; the Unix clock knows no leap seconds, so UTC midnight is a multiple
 
@@ -35,7 +37,27 @@ class DayWindow:
 
     def accepted(self, now: datetime) -> tuple[bytes, bytes]:
         """The values accepted now: today's, and yesterday's for who asked before midnight."""
-        return self.of(day_of(now)), self.of(day_of(now) - 1)
+        today, yesterday = days(now)
+        return self.of(today), self.of(yesterday)
+
+
+def days(now: datetime) -> tuple[int, int]:
+    """The days whose values are accepted: today, and yesterday for who asked before midnight."""
+    return day_of(now), day_of(now) - 1
+
+
+def kept_until(day: int) -> datetime:
+    """Until when a use of that day's value is remembered.
+
+    A midnight, for a finer time could be matched with others; a day longer than the value counts,
+    for machines whose clocks differ.
+    """
+    return datetime.fromtimestamp(0, UTC) + timedelta(days=day + 3)
+
+
+def nonce_for(window: bytes, body_digest: bytes) -> str:
+    """The nonce a wallet must sign for this body: only the body it was asked for fits it."""
+    return encode(sha256(window + body_digest).digest())
 
 
 def day_of(now: datetime) -> int:

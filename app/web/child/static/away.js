@@ -1,7 +1,7 @@
 /**
  * Away to another page and back, in one tab. What this page must know again waits in the tab's own
  * storage, sealed; the key is the `state` that travels along in the address, so a page that comes
- * back with another state opens nothing, and whoever looks into the storage reads nothing.
+ * back with another state opens nothing, and whoever looks into this storage alone reads nothing.
  */
 import { fromText, toText } from "./privacy-pass.js";
 

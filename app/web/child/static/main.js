@@ -268,8 +268,10 @@ function linesOfReport() {
 async function parcelToSend() {
   const body = bodyToSend();
   if (answers.adding) return new Parcel("/v1/case/items", body);
-  const how = proof.chosen({ withPass: withPass() });
-  if (how?.profile !== shownProfile) throw new Refused(401, "age-refused"); // a pass grew too old
+  // Asked before a pass is taken: one may have grown too old since, or come in by another tab.
+  const asShown = proof.profile({ withPass: withPass() }) === shownProfile;
+  const how = asShown ? proof.chosen({ withPass: withPass() }) : null;
+  if (how === null) throw new Refused(401, "age-refused");
   sending = how.pass;
   return new Parcel("/v1/reports", body, sending && { Authorization: sending.text });
 }

@@ -21,8 +21,12 @@ export class Passes {
   /** Takes new ones in: the first for now, the others onto the phone if that was asked for. */
   hold([first, ...others], { keep }) {
     this.#inHand.push(first);
-    if (keep) keepAll([...kept(), ...others]);
-    else this.#inHand.push(...others);
+    try {
+      if (keep) keepAll([...kept(), ...others]);
+    } catch {
+      keep = false; // this phone lets nothing be kept
+    }
+    if (!keep) this.#inHand.push(...others);
   }
 
   /** One to use, or null. It is gone from here: a pass counts once. */

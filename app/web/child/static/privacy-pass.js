@@ -30,7 +30,6 @@ export const PASS_CODES = Object.freeze([
   "challenge_shape", // not a challenge of type 2
   "key_shape", // not a type 2 key, byte for byte
   "key_weak", // a modulus that nobody's two primes gave
-  "key_unknown", // not on the list it was looked up in
   "secret_shape", // what blind() gave was altered
   "signature_length",
   "signature_range", // not below the modulus
@@ -95,15 +94,6 @@ export async function verifies(token, tokenKey) {
 export function authorization(token) {
   if (token.length !== TOKEN_BYTES) throw new PassRefused("token_shape");
   return `PrivateToken token="${toText(token)}"`;
-}
-
-/** `keyId` if one of the listed keys (their SPKIs as bytes) has that name. Throws PassRefused. */
-export async function listed(keyId, tokenKeys) {
-  const name = toText(keyId);
-  for (const key of tokenKeys) {
-    if (toText(await digest("SHA-256", key)) === name) return keyId;
-  }
-  throw new PassRefused("key_unknown");
 }
 
 /** base64url, padded. */

@@ -203,14 +203,6 @@ def test_only_a_token_is_shown() -> None:
     assert codes([{"do": "header", "token": t.hex()} for t in tokens]) == ["token_shape"] * 3
 
 
-def test_a_key_is_looked_up_by_its_name() -> None:
-    name = VECTORS[0]["token"][2 * 66 : 2 * 98]
-    keys = [KEY.hex(), VECTORS[0]["token_key"]]
-    wish = {"do": "listed", "id": name}
-    said = in_node([{**wish, "keys": keys}, {**wish, "keys": keys[:1]}, {**wish, "keys": []}])
-    assert said == [{"id": name}, {"code": "key_unknown"}, {"code": "key_unknown"}]
-
-
 @settings(max_examples=10, deadline=None)
 @given(st.lists(st.binary(max_size=60), min_size=10))
 def test_base64url_has_one_spelling(made: list[bytes]) -> None:
