@@ -15,8 +15,11 @@ from typing import Any
 import pytest
 
 from app.client.service import Service, report_body
-from tests.journeys.ages import PROFILES, Authorities, Proof
+from app.services.catalogue import Services
+from tests.adapters.age.documents import Papers
+from tests.journeys.ages import Proof
 from tests.journeys.calls import Said, a_case_key, a_key, a_photo, calling
+from tests.journeys.documents import PROFILES, Authorities
 from tests.journeys.processes import House, Processes, Running, free_port
 from tests.journeys.sandbox import start_issuer
 
@@ -92,6 +95,17 @@ class Pair:
         with ThreadPoolExecutor(len(sent)) as pool:
             return list(pool.map(send, range(len(sent))))
 
+    def purge(self, case_key: str) -> None:
+        """What retention does to a case in the end."""
+
+        def purge(services: Services) -> None:
+            house = services.house
+            case = house.store.case_by_key(house.case_tag(bytes.fromhex(case_key)))
+            assert case is not None
+            house.store.purge_case(case.id)
+
+        self.house.acting(purge)
+
     def count(self, table: str) -> int:
         with closing(sqlite3.connect(self.house.database)) as connection:
             query = f"SELECT count(*) FROM {table}"  # noqa: S608 - a constant
@@ -102,7 +116,8 @@ class Pair:
 def pair(tmp_path: Path) -> Iterator[Pair]:
     with Processes(tmp_path) as processes:
         issuer, trust = start_issuer(processes)
-        authorities = Authorities()
+        (folder := tmp_path / "papers").mkdir()
+        authorities = Authorities(papers=Papers(folder))
         trust.write_text(trust.read_text() + authorities.entries())
         settings = {"AGE_ISSUERS_FILE": str(trust), "AGE_PROFILES": ",".join(OFFERED)}
         pair = Pair(House(processes, settings), issuer, authorities)
@@ -177,6 +192,19 @@ def test_a_spent_token_stays_spent_over_a_restart(pair: Pair) -> None:
             if token.profile in LOOSE:
                 assert token.report().send(port, a_key()).code == SPENT
     assert pair.count("cases") == pair.count("spent_tokens") == len(PROFILES)
+
+
+def test_a_token_outlives_its_case(pair: Pair) -> None:
+    """While the case is there its key refuses a repeat too: only without it the token is asked."""
+    for number, profile in enumerate(PROFILES, start=1):
+        token, case_key = pair.token(profile), a_case_key()
+        report = token.report(case_key=case_key)
+        assert report.send(pair.ports[0], a_key()).status == 201
+        pair.purge(case_key)
+        shown_anew = Attempt(report.body, token.proof(report.body))
+        sent = [(attempt, a_key()) for attempt in (report, shown_anew) for _ in pair.ports]
+        assert [answer.code for answer in pair.at_once(*sent)] == [SPENT] * 4
+        assert (pair.count("cases"), pair.count("spent_tokens")) == (0, number)
 
 
 def test_a_case_that_is_rolled_back_burns_no_token(pair: Pair) -> None:
