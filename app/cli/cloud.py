@@ -79,14 +79,18 @@ def up(
     stacks = _cloud(stack, endpoint_url, region, as_json)
     with _refusals(as_json), tempfile.TemporaryDirectory(prefix="report-remove-") as folder:
         stacks.check(chosen)  # first: the zip takes a while
-        if issuers_file is None and "AgeIssuersFile" not in chosen and stacks.issuers():
-            lacking = "the functions trust an issuer file that this zip would lack"
-            stop(FAILED, f"{lacking}: give --issuers-file", as_json)
+        if issuers_file is None and chosen.get("AgeIssuersFile", stacks.issuers()) == _ISSUERS:
+            stop(FAILED, _LACKING, as_json)
         package = _package(Path(folder), chosen, endpoint_url, architecture, issuers_file)
         outputs = stacks.up(package, chosen)
     give(as_json, outputs, *(f"{name:20} {outputs[name]}" for name in _SHOWN if name in outputs))
 
 
+_ISSUERS = "issuers.toml"  # functions start where their code is
+_LACKING = (
+    "the functions trust the issuers of a file in their code, and this update would take it away;"
+    " nothing was changed. Give --issuers-file again, or --set AgeIssuersFile= to trust nobody."
+)
 _SHOWN = ("PublicUrl", "FunctionUrl", "TableName", "OperatorRoleArn", "AlarmTopic")
 
 
@@ -159,8 +163,8 @@ def _package(
     chosen |= {"Runtime": f"python{target.python}", "Architecture": target.machine}
     extra: Mapping[str, Path] = {}
     if issuers:
-        extra = {"issuers.toml": issuers}
-        chosen["AgeIssuersFile"] = "issuers.toml"  # functions start where their code is
+        extra = {_ISSUERS: issuers}
+        chosen["AgeIssuersFile"] = _ISSUERS
     return build(folder / "functions.zip", target, extra)
 
 

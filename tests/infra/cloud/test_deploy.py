@@ -234,6 +234,47 @@ def test_what_is_not_to_be_chosen_is_refused(world: World) -> None:
     assert world.command("up", "--set=PublicUrl").exit_code == 2
 
 
+def issuers_files(world: World) -> set[str]:
+    """Where the functions look for whom they trust."""
+    named = world.client("lambda").list_functions()["Functions"]
+    variables = [function["Environment"]["Variables"] for function in named]
+    return {said[f"{PREFIX}AGE_ISSUERS_FILE"] for said in variables}
+
+
+@pytest.fixture
+def trusting(world: World, outputs: dict[str, str], issuers: Path) -> Iterator[None]:
+    """The functions have an issuers file, for as long as the test."""
+    done = world.command("up", f"--issuers-file={issuers}")
+    assert done.exit_code == 0, done.output
+    yield
+    assert world.command("up", "--set=AgeIssuersFile=").exit_code == 0
+    assert issuers_files(world) == {""}
+
+
+def test_an_issuers_file_is_not_taken_away_by_leaving_it_out(
+    world: World, trusting: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Refused before a zip without it is made. Whoever means it says so, as `trusting` does."""
+    monkeypatch.setattr("infra.cloud.package.build", lambda *_: pytest.fail("it went on"))
+    for more in ((), ("--set=Moving=yes",), ("--set=AgeIssuersFile=issuers.toml",)):
+        done = world.command("up", *more)
+        assert done.exit_code == 1, done.output
+        assert "--issuers-file" in done.stderr
+        assert done.stdout == ""
+    said = json.loads(world.command("up", "--json").stderr)
+    assert "--issuers-file" in said["error"]
+    assert issuers_files(world) == {"issuers.toml"}
+
+
+def test_an_issuers_file_that_is_given_again_stays(
+    world: World, trusting: None, issuers: Path
+) -> None:
+    done = world.command("up", f"--issuers-file={issuers}")
+    assert done.exit_code == 0, done.output
+    assert done.output.count(" unchanged ") == 4
+    assert issuers_files(world) == {"issuers.toml"}
+
+
 def test_without_an_address_of_any_kind_it_stops(world: World, outputs: dict[str, str]) -> None:
     chosen = ("--set=FunctionUrl=no", "--set=PublicUrl=https://unset.invalid")
     done = world.command("up", *chosen)
