@@ -13,6 +13,7 @@ import http.client
 import json
 import os
 import random
+import signal
 import ssl
 import statistics
 import sys
@@ -29,6 +30,8 @@ from bench.receiver import receiving  # noqa: E402
 
 LIMIT_P50 = 5.0  # milliseconds above the bare POST
 LIMIT_P99 = 25.0
+PAUSE = (0.02, 0.06)  # seconds before each, so that the system is idle
+FIRST = 20  # of each, not counted: they open connections and load code
 BODY = b"x" * 3_000  # as a sealed request of eight hashes has
 
 
@@ -93,12 +96,14 @@ def measure(folder: Path, options: argparse.Namespace) -> tuple[list[float], lis
             receipts = Receipts(log)
             kinds = reporting(port, receipts), posting(ports[0], receipts)
             times: tuple[list[float], list[float]] = [], []
-            for place in range(options.reports + 20):
+            for place in range(-FIRST, options.reports):
                 for kind, kept in zip(kinds, times, strict=True):
-                    time.sleep(random.uniform(0.02, 0.06))  # noqa: S311 - idle in between
+                    time.sleep(random.uniform(*PAUSE))  # noqa: S311 - no secret
                     took = next(kind)
-                    if place >= 20:  # the first ones open connections and load code
+                    if place >= 0:
                         kept.append(took)
+                if place > 0 and place % 100 == 0:
+                    print(f"{place} of {options.reports}", file=sys.stderr, flush=True)
         finally:
             service.terminate()
             service.wait(20)
@@ -110,6 +115,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--reports", type=int, default=1000, help="%(default)s")
     options = parser.parse_args()
+    # Ended early, as by timeout(1): what was started ends too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    seconds = (options.reports + FIRST) * sum(PAUSE)  # two pauses, of half that on average
+    print(f"{options.reports} of each: {seconds:.0f} s of pauses alone", file=sys.stderr)
     with tempfile.TemporaryDirectory(prefix="bench-latency-") as name:
         reports, bare = measure(Path(name), options)
     rows = {"report to receipt": reports, "bare POST": bare}
