@@ -18,7 +18,7 @@ from app.adapters.age.jwt_age import JwtAge
 from app.adapters.age.privacy_pass import PrivacyPass
 from app.adapters.age.sdjwt_age import SdJwtAge
 from app.adapters.sqlite.store import SqliteStore
-from app.adapters.system import RandomIds, SystemClock
+from app.adapters.system import RandomIds, SystemClock, keep_to_one_processor
 from app.domain.deadlines import BadPolicies, DeadlinePolicy, read_policies
 from app.domain.errors import StoreUnavailable
 from app.domain.report import Intake
@@ -99,13 +99,19 @@ class Foundation:
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """Everything that runs, and how to stop it."""
+    """Everything that runs, how to start it and how to stop it."""
 
     settings: Settings
     services: Services
     context: Context
     worker: Worker
     store: Store
+
+    def start(self) -> None:
+        """Start the worker; the threads that serve are there by now, and go where all go."""
+        if self.settings.processors == "one":
+            keep_to_one_processor()
+        self.worker.start()
 
     def close(self) -> bool:
         """Stop the worker, then the store. True if all that was in hand was finished."""

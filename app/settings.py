@@ -167,6 +167,9 @@ class Settings:
         _whole(0, 65535), "9464", "port of the metrics, on loopback only; 0 picks a free one"
     )
     threads: int = _setting(_whole(1, 256), "16", "requests handled at once")
+    processors: str = _setting(
+        _one_of("one", "all"), "one", "for our threads; one is faster (docs/decisions/0019)"
+    )
     trusted_proxies: int = _setting(
         _whole(0, 8), "0", "how many proxies in front of us set X-Forwarded-For"
     )

@@ -63,7 +63,7 @@ def serve(runtime: Runtime, ready: Callable[[dict[str, Any]], None]) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: _end(ended, server))
     gc.freeze()  # what is loaded by now stays: collections need not walk it again and again
-    runtime.worker.start()
+    runtime.start()
     port = _port(server)
     runtime.context.journal.note(
         LogEvent.SERVICE_STARTED,

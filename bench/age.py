@@ -1,8 +1,9 @@
 """Age proofs verified a second, beside the bare signature checks: `python -m bench.age`.
 
 One thread for each profile. For Privacy Pass also with its durable spend: as many threads as the
-service has verify and commit through the real store, against what bare verification and an insert
-in groups as large, each measured alone in the same round, allow together.
+service has, sharing a processor as they do there, verify and commit through the real store, against
+what bare verification and an insert in groups as large, each measured alone in the same round,
+allow together.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from app.adapters.file_keys import FileKeyRing, create_root_key
 from app.adapters.sqlite.store import SqliteStore
 from app.domain.age import AgeBand, Presentation
 from app.ports import AgeVerifier, SpendToken
+from bench.backlog import as_served
 from partners.ports import KeyRing, Purpose
 from tests.adapters.age.minting import BODY, NOW, URL, World
 from tests.adapters.age.test_privacy_pass import DOCUMENT, PSS, Broker
@@ -165,7 +167,7 @@ class Spending:
 
     def spent(self, folder: Path) -> tuple[float, float]:
         """Tokens a second verified and spent by THREADS threads; and how many shared a commit."""
-        with _store(folder) as store, ThreadPoolExecutor(THREADS) as pool:
+        with as_served(), _store(folder) as store, ThreadPoolExecutor(THREADS) as pool:
             list(pool.map(lambda _: time.sleep(0.01), range(THREADS)))  # every thread is there
             before, began = store.commits, time.perf_counter()
             shares = [self.tokens[at::THREADS] for at in range(THREADS)]

@@ -10,6 +10,8 @@ import json
 import os
 import secrets
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from joserfc import jwk
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT)]
 
+from app.adapters.system import keep_to_one_processor  # noqa: E402
 from app.bootstrap import Runtime, build  # noqa: E402
 from app.domain.age import AgeBand, Presentation  # noqa: E402
 from app.domain.case import MediaKind  # noqa: E402
@@ -66,6 +69,20 @@ def settings_env(folder: Path) -> dict[str, str]:
         "REPORT_REMOVE_ALLOW_LOOPBACK_PARTNERS": "yes",
         "REPORT_REMOVE_DATA_DIR": str(folder),
     }
+
+
+@contextmanager
+def as_served() -> Iterator[None]:
+    """This process keeps to one processor meanwhile, as `serve` does once it is built.
+
+    A service that is opened before has a scribe that goes elsewhere; other children would stay.
+    """
+    before = os.sched_getaffinity(0)
+    keep_to_one_processor()
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 @dataclass(frozen=True, slots=True)

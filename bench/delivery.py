@@ -183,8 +183,8 @@ def measure(folder: Path, options: argparse.Namespace) -> dict[str, list[float]]
     certificate = backlog.certificate(folder)
     seconds: dict[str, list[float]] = {kind: [] for kind in ("full", *PARTS)}
     count = options.reports * PARTNERS
-    with receiving(certificate, PARTNERS) as ports:
-        service = backlog.Backlog.open(folder / "data")
+    service = backlog.Backlog.open(folder / "data")
+    with receiving(certificate, PARTNERS) as ports, backlog.as_served():
         partners = [service.enrol(port) for port in ports]
         service.report(20)
         samples = Samples(service, partners)

@@ -309,6 +309,8 @@ def measure(folder: Path, options: argparse.Namespace) -> Rounds:
     hello, hello_port = start(folder, "-c", HELLO)
     bare, bare_port = start(folder, "-c", BARE, str(folder / "bare.db"))
     service, _ = start(folder, "-m", "app.cli", "serve", "--json", **env)
+    everywhere = {**service_env(folder / "other"), "REPORT_REMOVE_PROCESSORS": "all"}
+    other, other_port = start(folder, "-m", "app.cli", "serve", "--json", **everywhere)
     rounds: Rounds = {kind: [] for kind in KINDS}
 
     def one_round(seconds: float) -> Iterator[tuple[str, load.Result]]:
@@ -317,6 +319,7 @@ def measure(folder: Path, options: argparse.Namespace) -> Rounds:
             "hello": (hello, hello_port, hellos()),
             "bare": (bare, bare_port, reports(options.hashes, most)),
             "declared": (service, port, reports(options.hashes, most)),
+            "everywhere": (other, other_port, reports(options.hashes, most)),
             "signed": (service, port, signed_reports(port, issuer, options.hashes, most // 3)),
         }
         for kind, (process, at, requests) in ready.items():
@@ -328,7 +331,7 @@ def measure(folder: Path, options: argparse.Namespace) -> Rounds:
             for kind, result in one_round(options.seconds):
                 rounds[kind].append(result)
     finally:
-        for process in (hello, bare, service):
+        for process in (hello, bare, service, other):
             process.terminate()
             process.wait(20)
     return rounds
@@ -338,6 +341,7 @@ KINDS = {
     "hello": "hello world",
     "bare": "bare: schema, one row",
     "declared": "reports, age declared",
+    "everywhere": "the same, any processor",
     "signed": "reports, signed token",
 }
 
@@ -357,7 +361,7 @@ def median_ratio(rounds: Rounds, kind: str, of: str, what: Callable[[load.Result
 
 def show(rounds: Rounds, raw: float, verified: float, options: argparse.Namespace) -> int:
     """Print medians over the rounds."""
-    answers = [r for kind in ("declared", "signed") for r in rounds[kind]]
+    answers = [r for kind in ("declared", "everywhere", "signed") for r in rounds[kind]]
     refused = sum(n for r in answers for status, n in r.statuses.items() if status != 201)
     print(f"{CONNECTIONS} connections, {options.rounds} rounds of {options.seconds} s, medians;")
     print(f"a report of one photo with {options.hashes} hashes; refused: {refused}")

@@ -113,7 +113,7 @@ def work(folder: Path, clock: FastClock) -> None:
     stopping = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stopping.set())
     runtime = backlog.Backlog.open(folder, clock).runtime
-    runtime.worker.start()
+    runtime.start()
     print("working", flush=True)
     stopping.wait()
     runtime.close()

@@ -7,6 +7,7 @@ what it needs with each letter and keeps nothing; when it dies its letters are w
 from __future__ import annotations
 
 import fcntl
+import os
 import pickle
 import signal
 import struct
@@ -35,6 +36,7 @@ class Scribe:
 
     def __init__(self, signer: Signer) -> None:
         self._signer = signer
+        self._processors = os.sched_getaffinity(0)
         self._process: _Process | None = None
         self._reader: threading.Thread | None = None
         self._away: deque[list[Letter]] = deque()
@@ -88,12 +90,19 @@ class Scribe:
     def _started(self) -> _Process:
         if self._process is None:
             self._process = _Process(_COMMAND)
+            self._send_elsewhere(self._process.pid)
             self._reader = threading.Thread(
                 target=self._read, args=(self._process.stdout,), name="scribe", daemon=True
             )
             self._reader.start()
             _put(self._process.stdin, self._signer.key)
         return self._process
+
+    def _send_elsewhere(self, process: int) -> None:
+        """Off the processor that our threads keep to, if there was another when we were made."""
+        others = self._processors - os.sched_getaffinity(0)
+        with suppress(OSError):
+            os.sched_setaffinity(process, others or self._processors)
 
     def _read(self, pipe: IO[bytes]) -> None:
         try:

@@ -1,12 +1,15 @@
-"""Time and names as the operating system gives them."""
+"""What the operating system gives: time, names that nobody can guess, processors."""
 
 from __future__ import annotations
 
 import os
+import random
 import string
 import threading
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
+from pathlib import Path
 
 _ALPHABET = (string.digits + string.ascii_letters).encode()
 _FAIR = 256 - 256 % len(_ALPHABET)  # bytes from here on would favour the first letters
@@ -49,3 +52,17 @@ class RandomIds:
                 self._letters += os.urandom(_AT_ONCE).translate(_LETTER_OF, _UNFAIR).decode()
             name, self._letters = self._letters[:_LENGTH], self._letters[_LENGTH:]
         return name
+
+
+def keep_to_one_processor() -> None:
+    """Have all threads of this process, and those they start, share one of its processors.
+
+    The interpreter runs one thread at a time. Where there are two processors, threads that take
+    turns wake each other across them, which took more time than the second one gave
+    (docs/decisions/0019). Which one is drawn, so that two services rarely meet on it; a system that
+    does not permit this leaves everything as it was. Linux.
+    """
+    mine = {random.choice(sorted(os.sched_getaffinity(0)))}  # noqa: S311 - not a secret
+    for thread in Path("/proc/self/task").iterdir():
+        with suppress(OSError):
+            os.sched_setaffinity(int(thread.name), mine)

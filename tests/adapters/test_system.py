@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import subprocess
+import sys
 import time
 from collections import Counter
 from datetime import UTC
@@ -39,3 +43,29 @@ def test_the_clock_is_aware_and_utc() -> None:
     first, second = clock.now(), clock.now()
     assert first.tzinfo is UTC
     assert first <= second
+
+
+def test_all_threads_of_a_process_keep_to_one_processor() -> None:
+    """Those that are there, those that come, and no other process."""
+    program = """
+import json, os, threading
+from app.adapters.system import keep_to_one_processor
+stop, places = threading.Event(), []
+def place():
+    stop.wait()
+    places.append(sorted(os.sched_getaffinity(0)))
+before = [threading.Thread(target=place) for _ in range(3)]
+for thread in before: thread.start()
+keep_to_one_processor()
+after = threading.Thread(target=place)
+after.start()
+stop.set()
+for thread in (*before, after): thread.join()
+print(json.dumps([*places, sorted(os.sched_getaffinity(0))]))
+"""
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    places = json.loads(ran.stdout)
+    assert len(places) == 5
+    assert all(place == places[0] for place in places)
+    assert len(places[0]) == 1
+    assert set(places[0]) <= os.sched_getaffinity(0)

@@ -94,6 +94,21 @@ def test_it_says_when_they_are_written(scribe: Scribe) -> None:
     assert len(scribe.written()) == 1
 
 
+def test_it_leaves_the_processor_that_the_engine_keeps_to() -> None:
+    everywhere = os.sched_getaffinity(0)
+    scribe = Scribe(SIGNER)
+    os.sched_setaffinity(0, {min(everywhere)})
+    try:
+        scribe.take([a_letter(1)])
+        _all_written(scribe, 1)
+        assert scribe._process is not None
+        others = everywhere - {min(everywhere)} or everywhere
+        assert os.sched_getaffinity(scribe._process.pid) == others
+    finally:
+        os.sched_setaffinity(0, everywhere)
+        scribe.close()
+
+
 def test_it_takes_two_batches_and_no_third_meanwhile(scribe: Scribe) -> None:
     assert scribe.take([a_letter(1)])
     assert scribe.take([a_letter(2)])
