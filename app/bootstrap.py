@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from app.adapters import file_keys
 from app.adapters.age.attested import CounsellorAttested
@@ -187,12 +187,11 @@ def web_context(base: Foundation) -> Context:
 
 def queue(settings: Settings) -> Queue:
     """What wakes senders in other processes. Raises StartRefused if no queues are named."""
-    from app.adapters.aws import client
     from app.adapters.sqs import SqsQueue
 
     if not (settings.first_queue and settings.retry_queue):
         raise StartRefused(f"{PREFIX}FIRST_QUEUE and {PREFIX}RETRY_QUEUE are not set")
-    return SqsQueue(client("sqs"), settings.first_queue, settings.retry_queue)
+    return SqsQueue(_client("sqs"), settings.first_queue, settings.retry_queue)
 
 
 def make_root_keys(settings: Settings) -> None:
@@ -260,10 +259,9 @@ def _keys(settings: Settings) -> KeyRing:
 
 
 def _chest(settings: Settings) -> KeyChest:
-    from app.adapters.aws import client
     from app.adapters.kms_keys import KeyChest
 
-    return KeyChest(client("kms"), client("secretsmanager"), settings.keys_secret)
+    return KeyChest(_client("kms"), _client("secretsmanager"), settings.keys_secret)
 
 
 @contextmanager
@@ -318,11 +316,10 @@ def _store(settings: Settings, announce: Callable[[News], None]) -> Store:
 
 
 def _dynamo_store(settings: Settings, announce: Callable[[News], None]) -> Store:
-    from app.adapters.aws import client
     from app.adapters.dynamodb.store import DynamoStore
 
     # The store tries again by itself.
-    dynamodb = client("dynamodb", tries=1)
+    dynamodb = _client("dynamodb", tries=1)
     return DynamoStore(
         dynamodb,
         settings.table,
@@ -330,6 +327,15 @@ def _dynamo_store(settings: Settings, announce: Callable[[News], None]) -> Store
         keep_attempts=settings.attempt_keep,
         shards=settings.shards,
     )
+
+
+def _client(service: str, **more: Any) -> Any:
+    from app.adapters.aws import RegionUnknown, client
+
+    try:
+        return client(service, **more)
+    except RegionUnknown as fault:
+        raise StartRefused(str(fault)) from None
 
 
 def _counters(settings: Settings) -> Storage | None:

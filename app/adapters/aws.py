@@ -7,6 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from botocore.config import Config
+from botocore.exceptions import NoRegionError
 from botocore.session import Session
 
 if TYPE_CHECKING:
@@ -15,11 +16,15 @@ if TYPE_CHECKING:
 # Not boto3: it adds the transfer of files to S3 to what each function loads, and nothing we use.
 
 
+class RegionUnknown(Exception):
+    """Nothing says in which region of AWS to look."""
+
+
 def client(service: str, tries: int = 3) -> Any:
     """A client of that service. Safe from any thread; makes no call before it is used.
 
     Credentials and another endpoint (AWS_ENDPOINT_URL) are botocore's to find, and the region too
-    where AWS_REGION does not name it.
+    where AWS_REGION does not name it. Raises RegionUnknown.
     """
     patience = Config(
         connect_timeout=2,
@@ -30,7 +35,10 @@ def client(service: str, tries: int = 3) -> Any:
         parameter_validation=False,
     )
     region = os.environ.get("AWS_REGION") or None  # botocore knows AWS_DEFAULT_REGION only
-    made: BaseClient = _session().create_client(service, region, config=patience)
+    try:
+        made: BaseClient = _session().create_client(service, region, config=patience)
+    except NoRegionError:
+        raise RegionUnknown("AWS_REGION is not set, and no AWS profile names a region") from None
     return made
 
 

@@ -123,15 +123,17 @@ _SCHEMES = {
     },
 }
 
+_RETRY_AFTER = {
+    "Retry-After": {
+        "required": True,
+        "description": "Seconds.",
+        "schema": {"type": "integer", "minimum": 1},
+    }
+}
 _HEADERS_OF = {
     401: {"WWW-Authenticate": {"required": True, "schema": {"type": "string"}}},
-    429: {
-        "Retry-After": {
-            "required": True,
-            "description": "Seconds.",
-            "schema": {"type": "integer", "minimum": 1},
-        }
-    },
+    429: _RETRY_AFTER,
+    503: _RETRY_AFTER,
 }
 
 

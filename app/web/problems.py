@@ -221,6 +221,9 @@ def install(app: Flask) -> None:
     app.register_error_handler(Exception, _unforeseen)
 
 
+SOON = "5"  # seconds: what locks a database, or throttles a table, is mostly over by then
+
+
 def document(context: Context, code: str, **more: Any) -> tuple[int, dict[str, Any]]:
     """Status and members of the problem of that code; it is counted."""
     context.metrics.refusals.labels(code).inc()
@@ -236,6 +239,8 @@ def answer(code: str, **more: Any) -> Response:
     response = Response(json.dumps(body), status, content_type=MEDIA_TYPE)
     if status == 401:
         response.headers["WWW-Authenticate"] = _challenge(code)
+    if status == 503:
+        response.headers["Retry-After"] = SOON
     return response
 
 

@@ -73,6 +73,19 @@ def test_reports_in_hand_at_the_end_are_stored_and_answered(house: House) -> Non
     assert [_opens(house, key) for key in keys] == [200] * 8
 
 
+def test_while_nothing_can_be_read_it_says_when_to_ask_again(house: House) -> None:
+    house.start()
+    key = a_case_key()
+    assert _report(house, key) == 201
+    with closing(sqlite3.connect(house.database)) as other, calling(house.port) as caller:
+        other.execute("ALTER TABLE cases RENAME TO elsewhere")
+        refused = caller.open(key)
+        assert (refused.status, refused.code) == (503, "store-unavailable")
+        assert int(dict(refused.headers)["Retry-After"]) > 0
+        other.execute("ALTER TABLE elsewhere RENAME TO cases")
+        assert caller.open(key).status == 200
+
+
 def test_idle_it_ends_at_once_and_twice_asked_it_ends_once(house: House) -> None:
     running = house.start()
     with calling(house.port) as caller:  # a kept connection does not hold it up

@@ -2,27 +2,48 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
 from app.adapters import aws as app_aws
+from app.bootstrap import StartRefused, build, make_root_keys, root_key_ids
+from app.settings import PREFIX, Settings
 from tests.adapters.aws.faults import answer
+
+ELSEWHERE = {"STORE": "dynamodb", "KEYS": "kms", "LIMITS": "dynamodb"}
 
 
 @pytest.mark.parametrize("name", ["AWS_REGION", "AWS_DEFAULT_REGION"])
-def test_the_region_is_found_by_either_name(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere")
-    for other in ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE"):
-        monkeypatch.delenv(other, raising=False)
+def test_the_region_is_found_by_either_name(
+    nowhere: None, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
     monkeypatch.setenv(name, "eu-west-2")
+    assert app_aws.client("sqs").meta.region_name == "eu-west-2"
+
+
+@pytest.fixture
+def nowhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Nothing names a region."""
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(name, "/nowhere")
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
     app_aws._session.cache_clear()
-    try:
-        assert app_aws.client("sqs").meta.region_name == "eu-west-2"
-    finally:
-        app_aws._session.cache_clear()
+    yield
+    app_aws._session.cache_clear()
+
+
+def test_without_a_region_a_start_is_refused_in_a_sentence(nowhere: None, tmp_path: Path) -> None:
+    env = {f"{PREFIX}{name}": value for name, value in ELSEWHERE.items()}
+    settings = Settings.from_env({**env, f"{PREFIX}DATA_DIR": str(tmp_path)})
+    for act in (build, make_root_keys, root_key_ids):
+        with pytest.raises(StartRefused, match="AWS_REGION is not set"):
+            act(settings)
 
 
 def test_requests_are_signed_by_our_own_clock_whatever_an_answer_says(
