@@ -10,7 +10,8 @@ import random
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -217,11 +218,23 @@ class DeliveryEngine:
         self._offer_held()
 
     def _give_back_held(self) -> None:
-        now = self._clock.now()
         for lane in self._held.values():
-            for message in lane.messages:
-                self._give_back(message, now)
+            self._give_back_all(lane.messages)
         self._held.clear()
+
+    @contextmanager
+    def _giving_back(self, claimed: Iterable[Message]) -> Iterator[None]:
+        """Should the store fail now, they would lie here until their lease ends."""
+        try:
+            yield
+        except Exception:
+            self._give_back_all(claimed)
+            raise
+
+    def _give_back_all(self, messages: Iterable[Message]) -> None:
+        now = self._clock.now()
+        for message in messages:
+            self._give_back(message, now)
 
     def _is_busy(self) -> bool:
         """Whether something was taken up and is not settled and stored."""
@@ -254,7 +267,8 @@ class DeliveryEngine:
         claimed = self._store.claim_due(now, limit, self._settings.lease)
         if len(claimed) == limit:
             self._look_again = True
-        else:
+            return claimed
+        with self._giving_back(claimed):
             self._next_due_at = self._store.next_due_at()
         return claimed
 
@@ -274,13 +288,8 @@ class DeliveryEngine:
     def _offer_all(self, messages: list[Message]) -> list[Answer]:
         """Post them, letting the first go out while the last are still being sealed."""
         answers: list[Answer] = []
-        try:
+        with self._giving_back(messages):
             self._read(messages)
-        except Exception:
-            now = self._clock.now()
-            for message in messages:  # or they would lie here until their lease ends
-                self._give_back(message, now)
-            raise
         for place, message in enumerate(messages, 1):
             self._offer(message)
             if place % _COMPOSED_BETWEEN_TURNS == 0:
