@@ -18,7 +18,7 @@ from app.adapters.age.jwt_age import JwtAge
 from app.adapters.age.privacy_pass import PrivacyPass
 from app.adapters.age.sdjwt_age import SdJwtAge
 from app.adapters.sqlite.store import SqliteStore
-from app.adapters.system import RandomIds, SystemClock, keep_to_one_processor
+from app.adapters.system import OneProcessor, RandomIds, SystemClock
 from app.domain.deadlines import BadPolicies, DeadlinePolicy, read_policies
 from app.domain.errors import StoreUnavailable
 from app.domain.report import Intake
@@ -106,11 +106,12 @@ class Runtime:
     context: Context
     worker: Worker
     store: Store
+    processor: OneProcessor | None
 
     def start(self) -> None:
         """Start the worker; the threads that serve are there by now, and go where all go."""
-        if self.settings.processors == "one":
-            keep_to_one_processor()
+        if self.processor:
+            self.processor.keep()
         self.worker.start()
 
     def close(self) -> bool:
@@ -124,8 +125,11 @@ def build(settings: Settings, clock: Clock | None = None) -> Runtime:
     """Wire everything. Raises StartRefused; nothing listens or is posted before it is started."""
     bell = Bell()
     base = foundation(settings, bell.ring, clock)
-    worker = Worker(base.services, engine(base, has_scribe=True), bell, base.metrics, base.journal)
-    return Runtime(settings, base.services, web_context(base), worker, base.store)
+    processor = OneProcessor.drawn() if settings.processors == "one" else None
+    signer = base.services.manage_partners.signer
+    scribe = Scribe(signer, processor.send_away) if processor else Scribe(signer)
+    worker = Worker(base.services, engine(base, scribe), bell, base.metrics, base.journal)
+    return Runtime(settings, base.services, web_context(base), worker, base.store, processor)
 
 
 def foundation(
@@ -154,8 +158,8 @@ def foundation(
     return Foundation(settings, services, metrics, journal)
 
 
-def engine(base: Foundation, *, has_scribe: bool = False) -> DeliveryEngine:
-    """What posts to partners; `has_scribe` for one that lives long enough to have a backlog."""
+def engine(base: Foundation, scribe: Scribe | None = None) -> DeliveryEngine:
+    """What posts to partners; with a scribe if it lives long enough to have a backlog."""
     from partners.sender import CurlSender
 
     services, settings = base.services, base.settings
@@ -172,7 +176,7 @@ def engine(base: Foundation, *, has_scribe: bool = False) -> DeliveryEngine:
         observer=watch,
         signer=signer,
         origin=settings.public_url,
-        scribe=Scribe(signer) if has_scribe else None,
+        scribe=scribe,
         settings=_PACE[settings.store],
     )
 
@@ -330,11 +334,11 @@ def _dynamo_store(settings: Settings, announce: Callable[[News], None]) -> Store
 
 
 def _client(service: str, **more: Any) -> Any:
-    from app.adapters.aws import RegionUnknown, client
+    from app.adapters.aws import PlaceUnknown, client
 
     try:
         return client(service, **more)
-    except RegionUnknown as fault:
+    except PlaceUnknown as fault:
         raise StartRefused(str(fault)) from None
 
 
@@ -344,7 +348,7 @@ def _counters(settings: Settings) -> Storage | None:
         return None
     from app.adapters.dynamodb_limits import SCHEME, DynamoWindows
 
-    return DynamoWindows(f"{SCHEME}://{settings.limits_table}")
+    return DynamoWindows(f"{SCHEME}://{settings.limits_table}", _client("dynamodb"))
 
 
 def _policies(path: Path | None) -> dict[str, DeadlinePolicy]:

@@ -29,6 +29,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from app.adapters.file_keys import FileKeyRing, create_root_key
 from app.adapters.sqlite.store import SqliteStore
+from app.adapters.system import OneProcessor
 from app.domain.age import AgeBand, Presentation
 from app.ports import AgeVerifier, SpendToken
 from bench.backlog import as_served
@@ -167,7 +168,8 @@ class Spending:
 
     def spent(self, folder: Path) -> tuple[float, float]:
         """Tokens a second verified and spent by THREADS threads; and how many shared a commit."""
-        with as_served(), _store(folder) as store, ThreadPoolExecutor(THREADS) as pool:
+        one = OneProcessor.drawn()
+        with as_served(one), _store(folder) as store, ThreadPoolExecutor(THREADS) as pool:
             list(pool.map(lambda _: time.sleep(0.01), range(THREADS)))  # every thread is there
             before, began = store.commits, time.perf_counter()
             shares = [self.tokens[at::THREADS] for at in range(THREADS)]

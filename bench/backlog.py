@@ -20,7 +20,7 @@ from joserfc import jwk
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT)]
 
-from app.adapters.system import keep_to_one_processor  # noqa: E402
+from app.adapters.system import OneProcessor  # noqa: E402
 from app.bootstrap import Runtime, build  # noqa: E402
 from app.domain.age import AgeBand, Presentation  # noqa: E402
 from app.domain.case import MediaKind  # noqa: E402
@@ -72,13 +72,11 @@ def settings_env(folder: Path) -> dict[str, str]:
 
 
 @contextmanager
-def as_served() -> Iterator[None]:
-    """This process keeps to one processor meanwhile, as `serve` does once it is built.
-
-    A service that is opened before has a scribe that goes elsewhere; other children would stay.
-    """
+def as_served(processor: OneProcessor | None) -> Iterator[None]:
+    """This process keeps to that one meanwhile, as `serve` does. New children do too."""
     before = os.sched_getaffinity(0)
-    keep_to_one_processor()
+    if processor:
+        processor.keep()
     try:
         yield
     finally:

@@ -19,6 +19,7 @@ import argparse
 import io
 import json
 import math
+import random
 import statistics
 import subprocess
 import sys
@@ -94,6 +95,7 @@ class Watching:
 
 def be_a_side(folder: Path, ports: list[int]) -> None:
     """Take one report for each line that is read; at the end, say what became of them."""
+    random.seed(0)  # both sides draw the same processor
     with redirect_stderr(io.StringIO()):  # where its log goes
         service = backlog.Backlog.open(folder)
     partners = [service.enrol(port) for port in ports]
@@ -103,7 +105,7 @@ def be_a_side(folder: Path, ports: list[int]) -> None:
     engine._observer = watching  # noqa: SLF001
     sender: Any = engine._sender  # noqa: SLF001 - see the first lines
     sender._settings = replace(sender._settings, total_timeout=TIMEOUT)  # noqa: SLF001
-    service.runtime.worker.start()
+    service.runtime.start()
     print(flush=True)
     reports = 0
     for line in iter(sys.stdin.readline, END):

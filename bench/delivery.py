@@ -184,7 +184,7 @@ def measure(folder: Path, options: argparse.Namespace) -> dict[str, list[float]]
     seconds: dict[str, list[float]] = {kind: [] for kind in ("full", *PARTS)}
     count = options.reports * PARTNERS
     service = backlog.Backlog.open(folder / "data")
-    with receiving(certificate, PARTNERS) as ports, backlog.as_served():
+    with receiving(certificate, PARTNERS) as ports, backlog.as_served(service.runtime.processor):
         partners = [service.enrol(port) for port in ports]
         service.report(20)
         samples = Samples(service, partners)

@@ -96,13 +96,12 @@ def measure(folder: Path, options: argparse.Namespace) -> tuple[list[float], lis
     with receiving(certificate, HEALTHY + 1, hanging=1) as ports:
         alone = Side.open(folder / "alone", ports[:HEALTHY])
         mixed = Side.open(folder / "mixed", ports)
-        with backlog.as_served():
-            for side in (alone, mixed):
-                side.rate(20)
-            for turn in range(options.rounds):
-                # Whoever goes second finds a warmer or a busier machine: so each every other time.
-                for side in (alone, mixed) if turn % 2 else (mixed, alone):
-                    (without if side is alone else beside).append(side.rate(options.reports))
+        for side in (alone, mixed):
+            side.rate(20)
+        for turn in range(options.rounds):
+            # Whoever goes second finds a warmer or a busier machine: each does so every other time.
+            for side in (alone, mixed) if turn % 2 else (mixed, alone):
+                (without if side is alone else beside).append(side.rate(options.reports))
         timed_out = mixed.count.timed_out
         for side in (alone, mixed):
             side.service.close()

@@ -7,7 +7,6 @@ what it needs with each letter and keeps nothing; when it dies its letters are w
 from __future__ import annotations
 
 import fcntl
-import os
 import pickle
 import signal
 import struct
@@ -32,11 +31,14 @@ _BATCHES_WAITING: Final = 2  # one that is being written, one so that it need no
 
 
 class Scribe:
-    """One such process, started when it is first needed. Belongs to the engine's thread."""
+    """One such process, started when it is first needed. Belongs to the engine's thread.
 
-    def __init__(self, signer: Signer) -> None:
+    `on_start` is told its number.
+    """
+
+    def __init__(self, signer: Signer, on_start: Callable[[int], None] = lambda _: None) -> None:
         self._signer = signer
-        self._processors = os.sched_getaffinity(0)
+        self._on_start = on_start
         self._process: _Process | None = None
         self._reader: threading.Thread | None = None
         self._away: deque[list[Letter]] = deque()
@@ -90,19 +92,13 @@ class Scribe:
     def _started(self) -> _Process:
         if self._process is None:
             self._process = _Process(_COMMAND)
-            self._send_elsewhere(self._process.pid)
+            self._on_start(self._process.pid)
             self._reader = threading.Thread(
                 target=self._read, args=(self._process.stdout,), name="scribe", daemon=True
             )
             self._reader.start()
             _put(self._process.stdin, self._signer.key)
         return self._process
-
-    def _send_elsewhere(self, process: int) -> None:
-        """Off the processor that our threads keep to, if there was another when we were made."""
-        others = self._processors - os.sched_getaffinity(0)
-        with suppress(OSError):
-            os.sched_setaffinity(process, others or self._processors)
 
     def _read(self, pipe: IO[bytes]) -> None:
         try:

@@ -7,7 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from botocore.config import Config
-from botocore.exceptions import NoRegionError
+from botocore.exceptions import InvalidRegionError, NoRegionError, ProfileNotFound
 from botocore.session import Session
 
 if TYPE_CHECKING:
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 # Not boto3: it adds the transfer of files to S3 to what each function loads, and nothing we use.
 
 
-class RegionUnknown(Exception):
-    """Nothing says in which region of AWS to look."""
+class PlaceUnknown(Exception):
+    """Nothing says usably in which region of AWS to look, or as whom."""
 
 
 def client(service: str, tries: int = 3) -> Any:
     """A client of that service. Safe from any thread; makes no call before it is used.
 
     Credentials and another endpoint (AWS_ENDPOINT_URL) are botocore's to find, and the region too
-    where AWS_REGION does not name it. Raises RegionUnknown.
+    where AWS_REGION does not name it. Raises PlaceUnknown.
     """
     patience = Config(
         connect_timeout=2,
@@ -34,11 +34,13 @@ def client(service: str, tries: int = 3) -> Any:
         max_pool_connections=50,
         parameter_validation=False,
     )
-    region = os.environ.get("AWS_REGION") or None  # botocore knows AWS_DEFAULT_REGION only
+    region = os.environ.get("AWS_REGION", "").strip() or None  # botocore knows AWS_DEFAULT_REGION
     try:
         made: BaseClient = _session().create_client(service, region, config=patience)
     except NoRegionError:
-        raise RegionUnknown("AWS_REGION is not set, and no AWS profile names a region") from None
+        raise PlaceUnknown("AWS_REGION is not set, and no AWS profile names a region") from None
+    except (InvalidRegionError, ProfileNotFound):
+        raise PlaceUnknown("AWS_REGION or AWS_PROFILE cannot be used") from None
     return made
 
 

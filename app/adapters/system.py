@@ -8,8 +8,10 @@ import string
 import threading
 import time
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Self
 
 _ALPHABET = (string.digits + string.ascii_letters).encode()
 _FAIR = 256 - 256 % len(_ALPHABET)  # bytes from here on would favour the first letters
@@ -54,15 +56,34 @@ class RandomIds:
         return name
 
 
-def keep_to_one_processor() -> None:
-    """Have all threads of this process, and those they start, share one of its processors.
+@dataclass(frozen=True, slots=True)
+class OneProcessor:
+    """One of the processors that this process may use, for all its threads, and the others.
 
     The interpreter runs one thread at a time. Where there are two processors, threads that take
     turns wake each other across them, which took more time than the second one gave
-    (docs/decisions/0019). Which one is drawn, so that two services rarely meet on it; a system that
-    does not permit this leaves everything as it was. Linux.
+    (docs/decisions/0019). A system that does not permit this leaves everything as it was. Linux.
     """
-    mine = {random.choice(sorted(os.sched_getaffinity(0)))}  # noqa: S311 - not a secret
-    for thread in Path("/proc/self/task").iterdir():
+
+    mine: frozenset[int]
+    others: frozenset[int]
+
+    @classmethod
+    def drawn(cls) -> Self:
+        """By lot, so that several services do not all take the first one."""
+        all_of_them = os.sched_getaffinity(0)
+        mine = random.choice(sorted(all_of_them))  # noqa: S311 - not a secret
+        return cls(frozenset({mine}), frozenset(all_of_them - {mine}))
+
+    def keep(self) -> None:
+        """Have all threads of this process, and those they start, run on mine."""
         with suppress(OSError):
-            os.sched_setaffinity(int(thread.name), mine)
+            for thread in Path("/proc/self/task").iterdir():
+                with suppress(ProcessLookupError):  # it has ended
+                    os.sched_setaffinity(int(thread.name), self.mine)
+
+    def send_away(self, process: int) -> None:
+        """Have a process that we started run on the others, unless somebody else has moved us."""
+        if self.others and os.sched_getaffinity(0) == self.mine:
+            with suppress(OSError):
+                os.sched_setaffinity(process, self.others)

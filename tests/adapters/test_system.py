@@ -9,9 +9,13 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC
 
-from app.adapters.system import RandomIds, SystemClock
+import pytest
+
+from app.adapters.system import OneProcessor, RandomIds, SystemClock
 
 
 def test_an_id_is_its_prefix_and_21_letters_of_62() -> None:
@@ -45,18 +49,24 @@ def test_the_clock_is_aware_and_utc() -> None:
     assert first <= second
 
 
+two_processors = pytest.mark.skipif(
+    len(os.sched_getaffinity(0)) < 2, reason="there is one processor, so nothing to keep to"
+)
+
+
+@two_processors
 def test_all_threads_of_a_process_keep_to_one_processor() -> None:
     """Those that are there, those that come, and no other process."""
     program = """
 import json, os, threading
-from app.adapters.system import keep_to_one_processor
+from app.adapters.system import OneProcessor
 stop, places = threading.Event(), []
 def place():
     stop.wait()
     places.append(sorted(os.sched_getaffinity(0)))
 before = [threading.Thread(target=place) for _ in range(3)]
 for thread in before: thread.start()
-keep_to_one_processor()
+OneProcessor.drawn().keep()
 after = threading.Thread(target=place)
 after.start()
 stop.set()
@@ -69,3 +79,47 @@ print(json.dumps([*places, sorted(os.sched_getaffinity(0))]))
     assert all(place == places[0] for place in places)
     assert len(places[0]) == 1
     assert set(places[0]) <= os.sched_getaffinity(0)
+
+
+@pytest.fixture
+def drawn() -> Iterator[OneProcessor]:
+    """One that this thread keeps to."""
+    before = os.sched_getaffinity(0)
+    processor = OneProcessor.drawn()
+    processor.keep()
+    yield processor
+    OneProcessor(frozenset(before), frozenset()).keep()  # as it was
+
+
+@contextmanager
+def another_process() -> Iterator[int]:
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    with process:
+        yield process.pid
+
+
+@two_processors
+def test_a_process_that_is_sent_away_leaves_ours(drawn: OneProcessor) -> None:
+    with another_process() as child:
+        assert os.sched_getaffinity(child) == drawn.mine
+        drawn.send_away(child)
+        assert os.sched_getaffinity(child) == drawn.others
+    assert os.sched_getaffinity(0) == drawn.mine
+
+
+@two_processors
+def test_where_an_operator_has_moved_us_nobody_is_sent_away(drawn: OneProcessor) -> None:
+    anywhere = drawn.mine | drawn.others
+    os.sched_setaffinity(0, anywhere)
+    with another_process() as child:
+        drawn.send_away(child)
+        assert os.sched_getaffinity(child) == anywhere
+
+
+def test_of_one_processor_that_one_is_drawn() -> None:
+    everywhere = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(everywhere)})
+    try:
+        assert OneProcessor.drawn() == OneProcessor(frozenset({min(everywhere)}), frozenset())
+    finally:
+        os.sched_setaffinity(0, everywhere)

@@ -8,10 +8,17 @@ from pathlib import Path
 
 import pytest
 
+from app.adapters.system import OneProcessor
+from app.bootstrap import build
+from app.settings import Settings
 from tests.journeys.calls import a_case_key, calling
 from tests.journeys.processes import House, Processes
+from tests.partners.test_scribe import a_letter
 
 THREADS = 16
+two_processors = pytest.mark.skipif(
+    len(os.sched_getaffinity(0)) < 2, reason="there is one processor, so nothing to keep to"
+)
 
 
 @pytest.fixture
@@ -26,6 +33,7 @@ def _where(process: int) -> list[set[int]]:
     return [os.sched_getaffinity(thread) for thread in threads]
 
 
+@two_processors
 def test_all_threads_share_one_processor(house: House) -> None:
     running = house.start()
     with calling(house.port) as caller:
@@ -42,3 +50,19 @@ def test_an_operator_may_leave_them_all_processors(house: House) -> None:
     places = _where(running.process.pid)
     assert len(places) > THREADS
     assert all(place == os.sched_getaffinity(0) for place in places)
+
+
+@two_processors
+def test_what_seals_a_backlog_takes_the_others(house: House) -> None:
+    runtime = build(Settings.from_env(house.env()))
+    before, scribe = os.sched_getaffinity(0), runtime.worker.engine._scribe
+    try:
+        assert runtime.processor is not None
+        assert scribe is not None
+        runtime.processor.keep()
+        scribe.take([a_letter(1)])
+        assert scribe._process is not None
+        assert os.sched_getaffinity(scribe._process.pid) == before - runtime.processor.mine
+        assert runtime.close()
+    finally:
+        OneProcessor(frozenset(before), frozenset()).keep()  # as it was

@@ -38,12 +38,35 @@ def nowhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     app_aws._session.cache_clear()
 
 
-def test_without_a_region_a_start_is_refused_in_a_sentence(nowhere: None, tmp_path: Path) -> None:
-    env = {f"{PREFIX}{name}": value for name, value in ELSEWHERE.items()}
-    settings = Settings.from_env({**env, f"{PREFIX}DATA_DIR": str(tmp_path)})
+def _settings(folder: Path, **chosen: str) -> Settings:
+    env = {f"{PREFIX}{name}": value for name, value in chosen.items()}
+    return Settings.from_env({**env, f"{PREFIX}DATA_DIR": str(folder)})
+
+
+@pytest.mark.parametrize("region", [None, "", " "])
+def test_without_a_region_a_start_is_refused_in_a_sentence(
+    nowhere: None, monkeypatch: pytest.MonkeyPatch, region: str | None, tmp_path: Path
+) -> None:
+    if region is not None:
+        monkeypatch.setenv("AWS_REGION", region)
     for act in (build, make_root_keys, root_key_ids):
         with pytest.raises(StartRefused, match="AWS_REGION is not set"):
-            act(settings)
+            act(_settings(tmp_path, **ELSEWHERE))
+    with pytest.raises(StartRefused, match="AWS_REGION is not set"):
+        build(_settings(tmp_path, LIMITS="dynamodb"))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("AWS_REGION", "eu_west_2!"), ("AWS_PROFILE", "nonesuch")]
+)
+def test_a_region_or_a_profile_that_is_none_is_not_repeated(
+    nowhere: None, monkeypatch: pytest.MonkeyPatch, name: str, value: str, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("AWS_REGION", "eu-west-2")
+    monkeypatch.setenv(name, value)
+    with pytest.raises(StartRefused, match="cannot be used") as refused:
+        build(_settings(tmp_path, **ELSEWHERE))
+    assert value not in str(refused.value)
 
 
 def test_requests_are_signed_by_our_own_clock_whatever_an_answer_says(
