@@ -15,7 +15,10 @@ from __future__ import annotations
 import os
 import stat
 from base64 import b64encode
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from app.adapters.derived_keys import (
     KEY_BYTES,
@@ -64,7 +67,8 @@ def write_root_keys(path: Path, roots: RootKeys) -> None:
     Raises FileExistsError rather than replace one: all that was sealed would be lost.
     """
     beside = path.with_name(f"{path.name}.{os.getpid()}.new")
-    _write_new(beside, written(_FORMAT, roots))
+    with _new_file(beside) as file:
+        file.write(written(_FORMAT, roots))
     try:
         path.hardlink_to(beside)  # whole or not at all: another process may read it at once
     finally:
@@ -74,33 +78,47 @@ def write_root_keys(path: Path, roots: RootKeys) -> None:
 
 def add_root_key(path: Path) -> int:
     """Append a new root key and return its id; the file is replaced whole or not at all."""
-    text = _read_private(path)
-    try:
-        key_id = next_id(_parse(text))
-    except BadKeyText as fault:
-        raise KeyFileRefused(f"the root-key file: {fault}") from None
     beside = path.with_name(path.name + ".new")
-    try:  # one name for all, so that of two rotations at once one is refused
-        _write_new(beside, f"{text.rstrip()}\nkey {key_id} {_new_root()}\n")
+    try:
+        with _new_file(beside) as file:  # first, so that of two rotations at once one is refused
+            text, key_id = _with_one_more(_read_private(path))
+            file.write(text)
     except FileExistsError:
-        left = f"{beside.name} is left of a rotation that was broken off: delete it"
+        left = f"{beside.name} is there: a rotation goes on, or was broken off; then delete it"
         raise KeyFileRefused(left) from None
     beside.replace(path)
     _sync_folder(path)
     return key_id
 
 
+def _with_one_more(text: str) -> tuple[str, int]:
+    try:
+        key_id = next_id(_parse(text))
+    except BadKeyText as fault:
+        raise KeyFileRefused(f"the root-key file: {fault}") from None
+    return f"{text.rstrip()}\nkey {key_id} {_new_root()}\n", key_id
+
+
 def _new_root() -> str:
     return b64encode(os.urandom(KEY_BYTES)).decode()
 
 
-def _write_new(path: Path, text: str) -> None:
+@contextmanager
+def _new_file(path: Path) -> Iterator[IO[str]]:
+    """A file of mode 0600, on the disk when the block ends, and gone if it fails.
+
+    Raises FileExistsError.
+    """
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        os.fchmod(descriptor, 0o600)
-        file.write(text)
-        file.flush()
-        os.fsync(descriptor)
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            os.fchmod(descriptor, 0o600)
+            yield file
+            file.flush()
+            os.fsync(descriptor)
+    except BaseException:
+        path.unlink()
+        raise
 
 
 def _sync_folder(path: Path) -> None:

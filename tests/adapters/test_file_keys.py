@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from app.adapters import file_keys
 from app.adapters.derived_keys import RootKeys
 from app.adapters.file_keys import (
     FileKeyRing,
@@ -81,6 +82,33 @@ def test_a_rotation_keeps_old_values_and_every_tag(path: Path) -> None:
     assert (sealed[1:3], resealed[1:3]) == (b"\x00\x01", b"\x00\x02")
     with pytest.raises(SealBroken):
         old.open(PLACE, resealed)
+
+
+def test_of_two_rotations_at_once_one_is_refused(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise both would make key 2, and what the first one's had sealed would be lost."""
+    create_root_key(path)
+    read, refused = file_keys._read_private, []
+
+    def meanwhile(asked: Path) -> str:
+        monkeypatch.setattr(file_keys, "_read_private", read)
+        with pytest.raises(KeyFileRefused) as told:
+            add_root_key(path)
+        refused.append(str(told.value))
+        return read(asked)
+
+    monkeypatch.setattr(file_keys, "_read_private", meanwhile)
+    assert add_root_key(path) == 2
+    assert "a rotation goes on" in refused[0]
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+def test_a_rotation_that_fails_leaves_nothing_behind(path: Path) -> None:
+    _write(path, "report-remove-keys 2\n")
+    with pytest.raises(KeyFileRefused, match="line 1"):
+        add_root_key(path)
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
 
 
 def test_a_value_relabelled_as_another_keys_does_not_open(path: Path) -> None:
