@@ -30,7 +30,10 @@ def export_records(file: Path, as_json: bool) -> None:
     if file.exists() and not move_records.is_begun(file):
         stop(FAILED, f"{file} exists", as_json)
     with open_runtime() as runtime:
-        sums = move_records.export(runtime.store, file, _telling(as_json))
+        try:
+            sums = move_records.export(runtime.store, file, _telling(as_json))
+        except move_records.NotAnExport as fault:
+            stop(UNUSABLE, str(fault), as_json)
     give(as_json, _facts(sums), *_lines(sums), f"Written to {file}.")
 
 

@@ -103,15 +103,19 @@ class Progress:
 
 
 def export(archive: Archive, path: Path, told: Told) -> dict[str, Sum]:
-    """Write every record to `path` (mode 0600); the sums of what was written."""
+    """Write every record to `path` (mode 0600); the sums of what was written.
+
+    Raises NotAnExport if the file is not what an export that was broken off left there.
+    """
     notes = _notes(path, "export")
     progress = Progress.of(notes)
     progress.keep(notes)  # by this an export that was broken off is known
     with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+b") as file:
+        _check_begun(file, progress.offset, f"delete {path.name}, or {notes.name}, or both")
         file.truncate(progress.offset)
         file.seek(progress.offset)
         if not progress.offset:
-            file.write(_line({"format": FORMAT, "what": "report-remove export"}))
+            file.write(_HEAD)
         names = list(KINDS)
         for name in names[names.index(progress.kind) :]:
             progress.kind = name
@@ -165,6 +169,13 @@ def is_begun(path: Path) -> bool:
     return _notes(path, "export").exists()
 
 
+def _check_begun(file: BinaryIO, offset: int, way_out: str) -> None:
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    if size < offset or (size and not _HEAD.startswith(file.readline(len(_HEAD)))):
+        raise NotAnExport(f"the file is not what an export that was broken off left: {way_out}")
+
+
 def _notes(path: Path, way: str) -> Path:
     """Where a move keeps its place: an export must not go on where an import was broken off."""
     return path.with_name(f"{path.name}.{way}-progress")
@@ -186,6 +197,9 @@ def _record_line(name: str, record: Record) -> bytes:
 
 def _line(value: Any) -> bytes:
     return json.dumps(value, sort_keys=True, separators=(",", ":")).encode() + b"\n"
+
+
+_HEAD = _line({"format": FORMAT, "what": "report-remove export"})
 
 
 def _write(file: BinaryIO, lines: list[bytes], found: Sum) -> None:

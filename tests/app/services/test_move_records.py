@@ -18,7 +18,15 @@ from app.cli.main import main
 from app.ports import PutItem, Record, Store
 from app.services import move_records
 from app.services.house import hashes_place
-from app.services.move_records import KINDS, NotAnExport, OtherKeys, export, restore, sums_of
+from app.services.move_records import (
+    KINDS,
+    NotAnExport,
+    OtherKeys,
+    Progress,
+    export,
+    restore,
+    sums_of,
+)
 from tests.contract.test_archive import everything, fill
 
 
@@ -166,6 +174,22 @@ def test_an_export_broken_off_at_its_first_record_goes_on_by_the_command(
         assert CliRunner().invoke(main, ["export", str(file)], env=env).exit_code != 0
     assert stat.S_IMODE((tmp_path / "all.jsonl.export-progress").stat().st_mode) == 0o600
     assert CliRunner().invoke(main, ["export", str(file)], env=env).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("offset", "text"), [(0, "shopping list\n"), (500, ""), (500, '{"format":1}\n')]
+)
+def test_what_no_broken_export_left_is_neither_believed_nor_overwritten(
+    tmp_path: Path, offset: int, text: str
+) -> None:
+    env = {"REPORT_REMOVE_DATA_DIR": str(tmp_path / "data")}
+    file = tmp_path / "all.jsonl"
+    file.write_text(text)
+    Progress(offset).keep(tmp_path / "all.jsonl.export-progress")
+    done = CliRunner().invoke(main, ["export", str(file)], env=env)
+    assert done.exit_code == 4
+    assert "delete all.jsonl" in done.stderr
+    assert file.read_text() == text
 
 
 def _break(*_: Any) -> None:
