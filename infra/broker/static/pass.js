@@ -169,7 +169,7 @@ async function begin() {
     const predicate = await predicateOf(asked.key);
     drawWays(predicate);
     const most = await granted(predicate);
-    if (most === 0) return;
+    if (leaving || most === 0) return;
     choose.hidden = true;
     say("Making your pass…");
     goBack(asked, { signed: await signed(asked, most) });

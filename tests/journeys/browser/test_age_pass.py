@@ -6,7 +6,7 @@ import base64
 import hashlib
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from app.client.pass_file import PassFile
 from app.client.service import Refused, Service, report_body
 from app.client.shown_pass import shown
 from tests.journeys.browser import way
-from tests.journeys.browser.broker import key_of, write_trust
+from tests.journeys.browser.broker import PREDICATE, key_of, write_trust
 from tests.journeys.browser.proof import faults, faults_at_broker, relay_to
 from tests.journeys.browser.world import PHOTO, PHOTOS, World, world
 from tests.journeys.sandbox import hashed
@@ -168,6 +168,49 @@ def test_whoever_turns_back_is_told_that_it_is_all_right(stage: World) -> None:
     way.press_next(page, "passed")
     way.on_to_check(page, PHOTO)
     assert sent(page)["age"]["band"] == "16_17"
+
+
+def test_for_whoever_is_turning_back_nothing_is_signed(stage: World) -> None:
+    """Also if the broker says only then that a pass may be had."""
+    page = stage.page()
+    answers, asked = held(page, "**/grant"), seen(page)
+    way.to_proof(page)
+    page.locator("#show-age").click()
+    page.locator("#stop").wait_for()
+    eventually(page, lambda: len(answers) == 1)
+    ways_back = held(page, "**/en")
+    page.locator("#stop").click(no_wait_after=True)
+    eventually(page, lambda: len(ways_back) == 1)  # on the way, and the page still runs
+    answers[0].fulfill(json={"predicate": PREDICATE, "left": 1})
+    page.wait_for_timeout(500)
+    ways_back[0].continue_()
+    told(page, "That's OK")
+    assert not [url for url in asked if "token-request" in url]
+
+
+def held(page: Page, pattern: str) -> list[Route]:
+    """The requests that wait to be answered from now on."""
+    waiting: list[Route] = []
+
+    def keep(route: Route) -> None:
+        waiting.append(route)
+
+    page.route(pattern, keep)
+    return waiting
+
+
+def seen(page: Page) -> list[str]:
+    """The addresses asked for from now on."""
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    return asked
+
+
+def eventually(page: Page, holds: Callable[[], bool]) -> None:
+    until = time.monotonic() + way.WITHIN_MS / 1000
+    while not holds():
+        assert time.monotonic() < until
+        page.wait_for_timeout(20)
 
 
 @pytest.mark.parametrize("asked", ["token-request", "private-token-issuer-directory", "grant"])
