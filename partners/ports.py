@@ -145,7 +145,7 @@ class MessageStore(Protocol):
     ) -> tuple[list[Message], str | None]:
         """A page of messages in the order they were made, and the cursor of the next one.
 
-        With `made_since`, those whose `created_at` is not before it; the others cost no reading.
+        With `made_since`, only those whose `created_at` is not before it.
         """
 
     def attempts(self, message_id: MessageId) -> list[Attempt]:

@@ -88,8 +88,8 @@ def up(
 
 _ISSUERS = "issuers.toml"  # functions start where their code is
 _LACKING = (
-    "the functions trust the issuers of a file in their code, and this update would take it away;"
-    " nothing was changed. Give --issuers-file again, or --set AgeIssuersFile= to trust nobody."
+    "the functions are to read their trusted issuers from a file in their code, and this code would"
+    " lack it; nothing was changed. Give --issuers-file, or --set AgeIssuersFile= to trust nobody."
 )
 _SHOWN = ("PublicUrl", "FunctionUrl", "TableName", "OperatorRoleArn", "AlarmTopic")
 

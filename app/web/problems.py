@@ -221,7 +221,7 @@ def install(app: Flask) -> None:
     app.register_error_handler(Exception, _unforeseen)
 
 
-SOON = "5"  # seconds: what locks a database, or throttles a table, is mostly over by then
+SOON = "2"  # seconds: what locks a database, or throttles a table, is mostly over by then
 
 
 def document(context: Context, code: str, **more: Any) -> tuple[int, dict[str, Any]]:

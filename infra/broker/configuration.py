@@ -226,8 +226,9 @@ def _returns(top: _Table, development: bool) -> tuple[str, ...]:
 
 def _is_origin(text: str, loopback: bool) -> bool:
     """As a browser writes it, for it is compared letter by letter: small, no default port."""
-    usual = ":443" if text.startswith("https:") else ":80"
-    is_usual = text == text.lower() and not text.endswith((":", usual))
+    _, _, port = text.rpartition(":")
+    usual = "443" if text.startswith("https:") else "80"
+    is_usual = text == text.lower() and port not in ("", usual) and not port.startswith("0")
     return is_usual and _is_url(text, loopback, origin=True)
 
 

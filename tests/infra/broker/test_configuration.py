@@ -61,6 +61,7 @@ def test_the_file_of_the_page_is_one(tmp_path: Path) -> None:
         ("https://young.example", "http://young.example", "returns must hold origins"),
         ("https://young.example", "https://Young.example", "returns must hold origins"),
         ("https://young.example", "https://young.example:443", "returns must hold origins"),
+        ("https://young.example", "https://young.example:08443", "returns must hold origins"),
         ("https://young.example", "https://young.example:", "returns must hold origins"),
         ("https://young.example", "*", "returns must hold origins"),
         ('["https://young.example"]', "[]", "returns must be a list"),

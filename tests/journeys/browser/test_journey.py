@@ -223,6 +223,7 @@ def test_a_video_without_frames_goes_by_its_exact_copies_and_says_so(
     assert list(item_to_send(page)["hashes"]) == ["sha256", "md5"]
 
 
+@pytest.mark.timeout(300)  # making the film is a minute's work for a busy machine
 def test_a_video_under_way_shows_how_far_and_can_be_stopped(stage: World, tmp_path: Path) -> None:
     slow = film.write(tmp_path / "slow.mp4", film.scenes() * 8, width=640, crf=20)
     page = stage.page()
@@ -334,6 +335,25 @@ def test_nothing_is_lost_when_the_line_drops_while_sending(stage: World) -> None
     page.locator("#kept").click()
     expect(page.locator("#items .item")).to_have_count(1, timeout=way.WITHIN_MS)
     assert len(code) == 16
+
+
+def test_it_is_asked_again_when_the_service_wants_it(stage: World) -> None:
+    page = stage.page()
+    way.to_check(page, PHOTO)
+    sent: list[float] = []
+
+    def busy_at_first(route: Route) -> None:
+        sent.append(time.monotonic())
+        if len(sent) > 1:
+            route.continue_()
+            return
+        problem = {"code": "store-unavailable", "status": 503}
+        route.fulfill(status=503, headers={"Retry-After": "2"}, json=problem)
+
+    page.route("**/v1/reports", busy_at_first)
+    way.send(page)
+    assert len(sent) == 2
+    assert sent[1] - sent[0] >= 2
 
 
 def test_without_a_line_it_says_so_and_sends_when_asked_again(stage: World) -> None:

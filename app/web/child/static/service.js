@@ -1,13 +1,15 @@
 /** Calls to /v1/…, as any other client makes them. */
 
 const WAITS_MS = [400, 1200, 3000];
+const LONGEST_MS = 10_000; // longer than that nobody watches a page that does nothing
 
-/** The service said no; `code` is its stable word. */
+/** The service said no; `code` is its stable word, `againMs` when it wants to be asked again. */
 export class Refused extends Error {
-  constructor(status, code) {
+  constructor(status, code, againMs) {
     super(code);
     this.status = status;
     this.code = code;
+    this.againMs = againMs;
   }
 }
 
@@ -28,13 +30,15 @@ async function call(method, path, body, headers = {}) {
     });
     const said = await answer.json();
     if (answer.ok) return said;
-    throw new Refused(answer.status, said.code ?? "other");
+    throw new Refused(answer.status, said.code ?? "other", againMs(answer));
   } catch (error) {
     if (error instanceof Refused) throw error;
     throw new NoLine();
   }
 }
 
+const againMs = ({ headers }) =>
+  Math.min(1000 * (Number(headers.get("Retry-After")) || 0), LONGEST_MS);
 export const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 const passing = (error) => error instanceof NoLine || error.status >= 500 || error.status === 409;
 
@@ -45,7 +49,7 @@ async function patiently(work) {
     } catch (error) {
       if (!passing(error) || error.code === "case-withdrawn" || error.code === "case-key-taken")
         throw error;
-      await sleep(wait);
+      await sleep(Math.max(wait, error.againMs ?? 0));
     }
   }
   return work();
