@@ -146,6 +146,7 @@ class DeliveryEngine:
         self._under_way: dict[str, _UnderWay] = {}
         self._known: dict[PartnerId, Partner | None] = {}
         self._held: dict[EndpointId, _Lane] = {}
+        self._broken_off: set[EndpointId] = set()
         self._results: list[DeliveryResult] = []
         self._news: deque[DeliveryResult] = deque()
         # When to ask the store again: nobody knows of anything due before that.
@@ -442,10 +443,15 @@ class DeliveryEngine:
         return answers
 
     def _expected(self) -> int:
-        """How many answers may follow each other closely: no endpoint that hangs makes us wait."""
+        """How many answers may follow each other closely.
+
+        No endpoint that hangs makes us wait, and none whose connection ended with its last answer:
+        the handshake of the next one takes as long as we would wait.
+        """
         begun_before = self._clock.now() - self._settings.prompt
         all_of_them = self._under_way.values()
         slow = {u.message.endpoint_id for u in all_of_them if u.started_at < begun_before}
+        slow |= self._broken_off
         return sum(under_way.message.endpoint_id not in slow for under_way in all_of_them)
 
     def _patience(self) -> float:
@@ -471,6 +477,10 @@ class DeliveryEngine:
             self._give_back(message, now)
             return
         self._gate.answered(message.endpoint_id, answer, now)
+        if answer.broke_off:
+            self._broken_off.add(message.endpoint_id)
+        else:
+            self._broken_off.discard(message.endpoint_id)
         if message.endpoint_id in self._held:
             self._held[message.endpoint_id].again_at = now
         self._record(message, answer, under_way.started_at, now)

@@ -43,13 +43,15 @@ Serve = Callable[[Path, Path], AbstractContextManager[str]]
 class Bad:
     """One of them. `result` is what each attempt at it is noted as.
 
-    `ends` is what becomes of its messages, `trusted` whether its breaker stays closed.
+    `ends` is what becomes of its messages, `trusted` whether its breaker stays closed, and `slow`
+    whether nothing but our time-out ends its answer.
     """
 
     serve: Serve
     result: str
     ends: str = "pending"
     trusted: bool = False
+    slow: bool = False
 
 
 def behaving(behave: Behaviour, certificate: str | None = None) -> Serve:
@@ -83,14 +85,18 @@ def _refusing(_: Path, __: Path) -> Iterator[str]:
 
 BAD = {
     "slow headers": Bad(
-        behaving(raw(b"HTTP/1.1 200 OK\r\n", *[b"A: b\r\n"] * 100, every=1.0)), "timeout"
+        behaving(raw(b"HTTP/1.1 200 OK\r\n", *[b"A: b\r\n"] * 100, every=1.0)),
+        "timeout",
+        slow=True,
     ),
-    "never answers": Bad(behaving(hang), "timeout"),
+    "never answers": Bad(behaving(hang), "timeout", slow=True),
     "one byte a second": Bad(
-        behaving(raw(*[bytes([b]) for b in b"HTTP/1.1 200 OK\r\n\r\n"], every=1.0)), "timeout"
+        behaving(raw(*[bytes([b]) for b in b"HTTP/1.1 200 OK\r\n\r\n"], every=1.0)),
+        "timeout",
+        slow=True,
     ),
     "body of a byte a second": Bad(
-        behaving(raw(HEAD, *[b"x"] * 100, every=1.0)), "2xx", "delivered", trusted=True
+        behaving(raw(HEAD, *[b"x"] * 100, every=1.0)), "2xx", "delivered", trusted=True, slow=True
     ),
     "never-ending body": Bad(
         behaving(raw(b"HTTP/1.1 200 OK\r\n\r\n", *[b"x" * 999] * 9, repeat=10_000)),

@@ -24,6 +24,7 @@ def certificate(authority: Authority) -> Path:
 
 
 MakeSender = Callable[..., CurlSender]
+LONG = 20.0  # seconds: no time-out but where a test asks for one, however busy the machine is
 
 
 @pytest.fixture
@@ -32,7 +33,7 @@ def make_sender(authority: Authority) -> Iterator[MakeSender]:
     made: list[CurlSender] = []
 
     def make(guard: EgressGuard | None = None, **changes: Any) -> CurlSender:
-        defaults: dict[str, Any] = {"total_timeout": 1.0, "connect_timeout": 1.0}
+        defaults: dict[str, Any] = {"total_timeout": LONG, "connect_timeout": LONG}
         settings = SenderSettings(ca_bundle=str(authority.bundle), **(defaults | changes))
         made.append(CurlSender(guard or EgressGuard(allow_loopback=True), settings))
         return made[-1]

@@ -270,7 +270,7 @@ def refusing_port() -> Iterator[int]:
         yield int(held.getsockname()[1])
 
 
-def eventually(holds: Callable[[], bool], within: float = 5.0) -> bool:
+def eventually(holds: Callable[[], bool], within: float = 20.0) -> bool:
     """Whether it comes to hold in that many seconds."""
     until = time.monotonic() + within
     while not holds():

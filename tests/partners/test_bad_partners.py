@@ -15,7 +15,7 @@ from partners.model import Attempt, Message, MessageState
 from partners.ports import Answer, Post
 from partners.sender import SenderSettings
 from tests.partners.bad import BAD, Bad, certificates
-from tests.partners.conftest import MakeSender
+from tests.partners.conftest import LONG, MakeSender
 from tests.partners.memory import SetClock
 from tests.partners.platforms import Authority, Platform
 from tests.partners.scripted import ScriptedSender
@@ -49,11 +49,12 @@ def test_what_becomes_of_a_bad_platform_and_that_a_good_one_is_told_meanwhile(
     make_sender: MakeSender, authority: Authority, certificate: Path, name: str
 ) -> None:
     bad = BAD[name]
-    house = House(make_sender(), gate_settings=PATIENT)
+    patience = 4.0 if bad.slow else LONG
+    house = House(make_sender(total_timeout=patience), gate_settings=PATIENT)
     with beside(bad, house, authority, certificate) as (told, healthy):
         engine, began = house.engine(), time.monotonic()
         steps_until(engine, lambda: _all(house, healthy, MessageState.DELIVERED))
-        assert time.monotonic() - began < 2.5
+        assert time.monotonic() - began < min(patience, LONG / 2)  # nobody waited for a time-out
         steps_until(engine, lambda: _tried(house, told, bad))
     assert {result_of(a) for m in told for a in house.store.attempts(m.id)} == {bad.result}
     states = {str(house.now_is(message).state) for message in told}
@@ -84,11 +85,22 @@ def _in_flight(house: House) -> bool:
 def test_the_slowest_of_a_good_platforms_messages_is_not_much_slower_beside_a_bad_one(
     make_sender: MakeSender, authority: Authority, certificate: Path, name: str
 ) -> None:
-    """bench/bad_partners.py measures how much; here it is only not the time of a time-out."""
-    alone, beside_it = (
-        _slowest(House(make_sender()), bad, authority, certificate) for bad in (None, BAD[name])
-    )
-    assert beside_it < max(3 * alone, 0.5 * SECOND)
+    """bench/bad_partners.py measures how much; here it is only not the time of a time-out.
+
+    What the bad one costs is there in each of three tries, what else the machine does is not.
+    """
+    time_out = 4 * SECOND
+
+    def much_slower() -> bool:
+        alone, beside_it = (
+            _slowest(
+                House(make_sender(total_timeout=time_out / SECOND)), bad, authority, certificate
+            )
+            for bad in (None, BAD[name])
+        )
+        return beside_it >= max(3 * alone, time_out / 4)
+
+    assert not all(much_slower() for _ in range(3))
 
 
 def _slowest(house: House, bad: Bad | None, authority: Authority, certificate: Path) -> timedelta:

@@ -46,7 +46,7 @@ from partners.registry import (
 from partners.scribe import Scribe
 from partners.sealing import Signer, unseal
 from partners.signing import HmacKey, PrivateKey, parse_verifying_key, verify
-from tests.partners.conftest import MakeSender
+from tests.partners.conftest import LONG, MakeSender
 from tests.partners.memory import (
     CountingIds,
     MadePayloads,
@@ -144,8 +144,8 @@ class House:
         return found
 
 
-def steps_until(engine: DeliveryEngine, holds: Callable[[], bool], within: float = 8.0) -> None:
-    until = time.monotonic() + within
+def steps_until(engine: DeliveryEngine, holds: Callable[[], bool]) -> None:
+    until = time.monotonic() + 2 * LONG
     while not holds():
         assert time.monotonic() < until
         engine.step(0.2)
@@ -336,22 +336,22 @@ def test_what_is_written_beside_when_it_closes_is_given_back(
 
 
 def test_a_hanging_platform_holds_nobody_up(house: House, certificate: Path) -> None:
+    """Nobody waits until it is given up, which takes LONG."""
     with Platform(hang, certificate) as stuck, Platform(certificate=certificate) as well:
         house.tell(house.enrol(stuck.url)[0], 300)
         healthy = house.tell(house.enrol(well.url)[0], 300)
         engine, began = house.engine(), time.monotonic()
-        steps_until(engine, lambda: len(well.received) == 300, within=3)
-        assert time.monotonic() - began < 3
+        steps_until(engine, lambda: all(_delivered(house, message) for message in healthy))
+        assert time.monotonic() - began < 0.9 * LONG
+        assert len(well.received) == 300
         assert len(stuck.received) <= 16
-        engine.step(0.1)
-    assert {house.now_is(message).state for message in healthy} == {MessageState.DELIVERED}
 
 
 def test_what_others_answered_is_stored_without_waiting_for_one_that_hangs(
     house: House, certificate: Path
 ) -> None:
     """The first answer waits for others, to share a commit: not for one that is known to hang."""
-    house.pace = DeliverySettings(gather=2.0, prompt=timedelta(milliseconds=50))
+    house.pace = DeliverySettings(gather=LONG / 2, prompt=timedelta(milliseconds=50))
     with Platform(hang, certificate) as stuck, Platform(certificate=certificate) as well:
         hanging, good = house.enrol(stuck.url)[0], house.enrol(well.url)[0]
         engine = house.engine()
@@ -363,7 +363,26 @@ def test_what_others_answered_is_stored_without_waiting_for_one_that_hangs(
         engine.wake()
         began = time.monotonic()
         steps_until(engine, lambda: all(_delivered(house, message) for message in told))
-        assert time.monotonic() - began < 1.0
+        assert time.monotonic() - began < LONG / 4
+
+
+def test_nor_for_one_whose_connection_ended_with_its_last_answer(
+    house: House, certificate: Path
+) -> None:
+    """It must be dialled anew, which takes as long as the others would be made to wait."""
+    house.pace = DeliverySettings(gather=LONG / 2, prompt=NEVER)
+    cut_then_hangs = in_turn(answer(200, body=bytes(1_000_000)), hang)
+    with Platform(cut_then_hangs, certificate) as bad, Platform(certificate=certificate) as well:
+        cut, good = house.enrol(bad.url)[0], house.enrol(well.url)[0]
+        engine = house.engine()
+        (first,) = house.tell(cut)
+        steps_until(engine, lambda: _delivered(house, first))
+        house.tell(cut)
+        told = house.tell(good, 3)
+        engine.wake()
+        began = time.monotonic()
+        steps_until(engine, lambda: all(_delivered(house, message) for message in told))
+        assert time.monotonic() - began < LONG / 4
 
 
 def _delivered(house: House, message: Message) -> bool:
@@ -386,7 +405,7 @@ def test_a_platform_that_comes_back_gets_everything(
 
 
 def test_a_waiting_engine_wakes_at_once(house: House, certificate: Path) -> None:
-    house.pace = DeliverySettings(idle=30, grace=0.1)
+    house.pace = DeliverySettings(idle=100, grace=0.1)
     stop = threading.Event()
     with Platform(certificate=certificate) as platform:
         partner, _ = house.enrol(platform.url)
@@ -397,8 +416,8 @@ def test_a_waiting_engine_wakes_at_once(house: House, certificate: Path) -> None
         for count in (1, 2, 3):
             house.tell(partner)
             engine.wake()
-            assert eventually(lambda count=count: len(platform.received) == count, 1.0)  # type: ignore[misc]
-        assert eventually(all_in(house, MessageState.DELIVERED), 1.0)
+            assert eventually(lambda count=count: len(platform.received) == count)  # type: ignore[misc]
+        assert eventually(all_in(house, MessageState.DELIVERED))
         stop.set()
         engine.wake()
         worker.join(5)
@@ -412,26 +431,28 @@ def test_without_a_wake_the_store_is_asked_now_and_then(house: House, certificat
         engine = house.engine()
         engine.step(0)
         house.tell(partner)
-        steps_until(engine, all_in(house, MessageState.DELIVERED), within=2)
+        steps_until(engine, all_in(house, MessageState.DELIVERED))
 
 
 def test_an_idle_engine_sleeps_until_the_next_is_due(make_sender: MakeSender) -> None:
     house = House(make_sender())
     partner, _ = house.enrol("https://localhost:1/")
-    house.tell(partner, due_at=house.clock.now() + timedelta(seconds=0.4))
+    due_at = house.clock.now() + timedelta(seconds=1)
+    house.tell(partner, due_at=due_at)
     engine = house.engine()
     engine.step(0)
-    began, used = time.monotonic(), time.process_time()
-    engine.step(5)
-    assert 0.2 < time.monotonic() - began < 1
+    used = time.process_time()
+    engine.step(LONG)
+    late = house.clock.now() - due_at
+    assert timedelta(seconds=-0.1) < late < timedelta(seconds=LONG / 2)
     assert time.process_time() - used < 0.15
-    steps_until(engine, lambda: house.store.all()[0].attempts == 1, within=2)
+    steps_until(engine, lambda: house.store.all()[0].attempts == 1)
 
 
 def test_a_graceful_stop_finishes_what_it_can_and_gives_back_the_rest(
     house: House, certificate: Path
 ) -> None:
-    house.pace = DeliverySettings(grace=0.3)
+    house.pace = DeliverySettings(grace=3.0)
     with Platform(hang, certificate) as stuck, Platform(certificate=certificate) as well:
         hanging = house.tell(house.enrol(stuck.url)[0], 40)
         good = house.tell(house.enrol(well.url)[0], 5)
@@ -498,15 +519,17 @@ def test_a_message_given_up_is_told_of_even_where_disabling_its_endpoint_fails(
     assert house.watcher.failed == [(message.id, "endpoint-gone")]
 
 
-def test_what_was_claimed_is_due_again_at_once_where_partners_cannot_be_read(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize("read", ["store.next_due_at", "partners.partners_named"])
+def test_what_was_claimed_is_due_again_at_once_where_nothing_can_be_read(
+    monkeypatch: pytest.MonkeyPatch, read: str
 ) -> None:
     house = simulated(answering(204))
     partner, _ = house.enrol(URL)
     house.tell(partner)
     engine = house.engine()
     with monkeypatch.context() as broken:
-        broken.setattr(house.partners, "partners_named", _fail)
+        where, name = read.split(".")
+        broken.setattr(getattr(house, where), name, _fail)
         with pytest.raises(ConnectionError):
             engine.step(1)
     engine.wake()

@@ -37,8 +37,7 @@ ORIGIN = "https://Remove.Example.org"
 
 @pytest.fixture
 def caller(authority: Authority) -> CurlCaller:
-    settings = SenderSettings(ca_bundle=str(authority.bundle), total_timeout=1, connect_timeout=1)
-    return CurlCaller(GUARD, settings)
+    return CurlCaller(GUARD, SenderSettings(ca_bundle=str(authority.bundle)))
 
 
 def a_partner(
@@ -99,7 +98,6 @@ def test_grants(
         (answer(200, headers=ALLOWING | {"WebHook-Allowed-Rate": "-1"}), "handshake"),
         (answer(200, headers=ALLOWING | {"WebHook-Allowed-Rate": "1e9"}), "handshake"),
         (answer(200, headers=ALLOWING | {"WebHook-Allowed-Rate": "9" * 99}), "handshake"),
-        (hang, "handshake"),
         (reset, "handshake"),
         (raw(b"HTTP/1.1 100 Continue\r\n\r\n", repeat=10_000), "handshake"),
         (answer(200, headers=ALLOWING), "challenge"),
@@ -120,6 +118,16 @@ def test_what_is_not_agreed_to_is_refused(
             enrolled(partner, caller)
     assert platform.url not in str(refused.value)
     assert {r.path for r in platform.received} == {"/hook"}
+
+
+def test_whoever_does_not_answer_is_refused_when_time_is_up(
+    authority: Authority, certificate: Path
+) -> None:
+    hasty = CurlCaller(GUARD, SenderSettings(ca_bundle=str(authority.bundle), total_timeout=1))
+    with Platform(hang, certificate) as platform:
+        partner, _ = a_partner(platform.url)
+        with pytest.raises(EnrolmentRefused, match="handshake"):
+            enrolled(partner, hasty)
 
 
 def test_an_address_that_is_not_public_is_not_asked(authority: Authority) -> None:

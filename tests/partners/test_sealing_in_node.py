@@ -23,7 +23,7 @@ def opened(*questions: dict[str, Any]) -> list[dict[str, Any]]:
         input="".join(json.dumps(question) + "\n" for question in questions),
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
         check=False,
     )
     assert done.returncode == 0, done.stderr

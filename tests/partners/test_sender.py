@@ -18,7 +18,7 @@ from partners.errors import UnsuitableLibrary
 from partners.model import EndpointId
 from partners.ports import Answer, Post
 from partners.sender import CurlSender, refuse_leaky_libcurl, retry_after_seconds
-from tests.partners.conftest import MakeSender
+from tests.partners.conftest import LONG, MakeSender
 from tests.partners.http2 import Http2Platform
 from tests.partners.platforms import (
     DAY,
@@ -42,7 +42,7 @@ def a_post(url: str, key: str = "one", body: bytes = b'{"a":1}') -> Post:
     return Post(key, EndpointId("end_1"), url, headers, body)
 
 
-def collect(sender: CurlSender, count: int, within: float = 5.0) -> list[Answer]:
+def collect(sender: CurlSender, count: int, within: float = 2 * LONG) -> list[Answer]:
     ended: list[Answer] = []
     until = time.monotonic() + within
     while len(ended) < count and time.monotonic() < until:
@@ -62,6 +62,7 @@ def sender(make_sender: MakeSender) -> CurlSender:
 
 
 def test_a_platform_gets_what_was_sent(sender: CurlSender, certificate: Path) -> None:
+    began = time.monotonic()
     with Platform(certificate=certificate) as platform:
         ended = post(sender, platform.url)
     (received,) = platform.received
@@ -71,7 +72,7 @@ def test_a_platform_gets_what_was_sent(sender: CurlSender, certificate: Path) ->
     assert received.headers["content-type"] == "application/json"
     assert received.headers["user-agent"] == "ReportRemove/1"
     assert "expect" not in received.headers
-    assert timedelta(0) < ended.duration < timedelta(seconds=2)
+    assert timedelta(0) < ended.duration < timedelta(seconds=time.monotonic() - began)
 
 
 def test_connections_are_kept(sender: CurlSender, certificate: Path) -> None:
@@ -111,6 +112,29 @@ def test_http2_goaway_is_followed_by_another_connection(
 @pytest.mark.parametrize(
     ("behave", "status", "error"),
     [
+        (raw(HEAD, *[b"x"] * 100, every=0.5), 200, None),
+        (raw(b"HTTP/1.1 200 OK\r\n", *[b"A: b\r\n"] * 100, every=0.5), None, "timeout"),
+        (hang, None, "timeout"),
+    ],
+)
+def test_whoever_is_slow_is_waited_for_until_time_is_up(
+    make_sender: MakeSender,
+    certificate: Path,
+    behave: Behaviour,
+    status: int | None,
+    error: str | None,
+) -> None:
+    began = time.monotonic()
+    with Platform(behave, certificate) as platform:
+        ended = post(make_sender(total_timeout=2.0), platform.url)
+    assert (ended.status, ended.error) == (status, error)
+    assert ended.duration > timedelta(seconds=1.5)
+    assert time.monotonic() - began < LONG  # the slow ones take 50 seconds
+
+
+@pytest.mark.parametrize(
+    ("behave", "status", "error"),
+    [
         (answer(204), 204, None),
         (answer(200, b"<html>garbage" * 10), 200, None),
         (answer(302, headers={"Location": "http://169.254.169.254/"}), 302, None),
@@ -118,11 +142,8 @@ def test_http2_goaway_is_followed_by_another_connection(
         (answer(410), 410, None),
         (answer(500), 500, None),
         (answer(200, bytes(10_000_000)), 200, None),
-        (raw(HEAD, *[b"x"] * 100, every=0.2), 200, None),
         (raw(b"HTTP/1.1 200 OK\r\n\r\n", b"x" * 999, repeat=10_000), 200, None),
         (raw(HEAD, b"cut"), 200, None),
-        (raw(b"HTTP/1.1 200 OK\r\n", *[b"A: b\r\n"] * 100, every=0.2), None, "timeout"),
-        (hang, None, "timeout"),
         (reset, None, "connection-broken"),
         (raw(b"HTTP/1.1 200 OK\r\nA: b\r\n"), None, "connection-broken"),
         (raw(), None, "connection-broken"),
@@ -135,14 +156,13 @@ def test_http2_goaway_is_followed_by_another_connection(
         (raw(b"HTTP/1.1 \xff\xff\xff\r\n\r\n"), None, "answer-not-http"),
     ],
 )  # fmt: skip
-def test_whatever_a_platform_answers_it_ends_in_time(
+def test_whatever_a_platform_answers_it_ends_without_waiting(
     sender: CurlSender, certificate: Path, behave: Behaviour, status: int | None, error: str | None
 ) -> None:
-    began = time.monotonic()
     with Platform(behave, certificate) as platform:
         ended = post(sender, platform.url)
         assert (ended.status, ended.error) == (status, error)
-        assert time.monotonic() - began < 3.5
+        assert ended.duration < timedelta(seconds=LONG / 2)
         assert ended.response_bytes <= 16_384 + 4_096
         assert {request.path for request in platform.received} == {"/hook"}
     with Platform(certificate=certificate) as good:
@@ -286,15 +306,15 @@ def test_retry_after_comes_with_the_answer(sender: CurlSender, certificate: Path
     slow = [answer(429, headers={"retry-After": "77"}), answer(503, headers={"Retry-After": later})]
     with Platform(in_turn(*slow, answer(200)), certificate) as platform:
         assert post(sender, platform.url).retry_after == 77
-        assert 95 <= (post(sender, platform.url).retry_after or 0) <= 100
+        assert 50 <= (post(sender, platform.url).retry_after or 0) <= 100
         assert post(sender, platform.url).retry_after is None
 
 
 def test_another_thread_can_end_a_wait(sender: CurlSender) -> None:
     threading.Timer(0.1, sender.wake).start()
     began = time.monotonic()
-    assert sender.collect(5) == []
-    assert time.monotonic() - began < 1
+    assert sender.collect(LONG) == []
+    assert time.monotonic() - began < LONG / 2
     sender.wake()
     assert sender.collect(5) == []
 
@@ -302,7 +322,7 @@ def test_another_thread_can_end_a_wait(sender: CurlSender) -> None:
 def test_a_wait_with_nothing_to_do_ends_in_time_without_burning(sender: CurlSender) -> None:
     began, used = time.monotonic(), time.process_time()
     assert sender.collect(0.3) == []
-    assert 0.29 <= time.monotonic() - began < 0.5
+    assert 0.29 <= time.monotonic() - began < LONG / 2
     assert time.process_time() - used < 0.1
 
 
@@ -311,8 +331,8 @@ def test_the_first_answer_does_not_wait_for_the_slow(sender: CurlSender, certifi
         sender.submit(a_post(slow.url, "slow"))
         sender.submit(a_post(quick.url, "quick"))
         began = time.monotonic()
-        assert [a.key for a in sender.collect(5)] == ["quick"]
-        assert time.monotonic() - began < 1
+        assert [a.key for a in sender.collect(LONG)] == ["quick"]
+        assert time.monotonic() - began < LONG / 2
         assert sender.room() == 511
 
 
