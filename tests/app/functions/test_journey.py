@@ -109,7 +109,7 @@ def only_message(stack: Cloud) -> Message:
 
 
 def until_taken(stack: Cloud) -> None:
-    until = time.monotonic() + 20
+    until = time.monotonic() + 60
     while only_message(stack).state is MessageState.PENDING:
         assert time.monotonic() < until
         stack.send(stack.retry)
@@ -158,7 +158,7 @@ def test_what_stream_and_queues_lost_the_sweeper_finds(
 def test_a_limit_counts_for_all_sandboxes_and_each_network(
     stack: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("REPORT_REMOVE_LIMIT_CASE", "3 per hour")
+    monkeypatch.setenv("REPORT_REMOVE_LIMIT_CASE", "3 per year")  # no window ends while this runs
     statuses = []
     for _ in range(5):
         stack.new_sandboxes()

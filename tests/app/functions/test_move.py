@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import signal
 import subprocess
 import sys
-import time
 import tracemalloc
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -131,35 +131,45 @@ def moving(stack: Cloud, tmp_path: Path) -> Iterator[tuple[Lively, dict[str, str
         yield lively, settings
 
 
-def run(settings: dict[str, str], *words: str) -> subprocess.Popen[bytes]:
-    """One command as an operator types it, on the way."""
+KILLED = """
+import os, signal
+from app.cli.main import main
+from app.services.move_records import Progress
+
+def keep(progress, path, keep=Progress.keep):
+    keep(progress, path)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+Progress.keep = keep
+main()
+"""
+
+
+def run(
+    settings: dict[str, str], *words: str, program: Sequence[str] = ("-m", "app.cli")
+) -> subprocess.CompletedProcess[bytes]:
+    """One command as an operator types it."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
     chosen = {PREFIX + name: value for name, value in settings.items()}
-    return subprocess.Popen(
-        [sys.executable, "-m", "app.cli", *words],
+    return subprocess.run(
+        [sys.executable, *program, *words],
         cwd=ROOT,
         env={**kept, **chosen},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        capture_output=True,
+        timeout=120,
+        check=False,
     )
 
 
 def imported(settings: dict[str, str], file: Path) -> dict[str, Sum]:
     """`report-remove import`, killed as soon as some of it is there, and again to its end."""
     notes = file.with_name(file.name + ".import-progress")
-    begun = run(settings, "import", str(file))
-    until = time.monotonic() + 60
-    while not notes.exists():
-        assert begun.poll() is None, begun.communicate()
-        assert time.monotonic() < until
-        time.sleep(0.001)
-    begun.kill()
-    begun.communicate()
-    assert json.loads(notes.read_text())["offset"] < file.stat().st_size, "too late to be killed"
+    begun = run(settings, "import", str(file), program=("-c", KILLED))
+    assert begun.returncode == -signal.SIGKILL, begun.stderr.decode()
+    assert 0 < json.loads(notes.read_text())["offset"] < file.stat().st_size
     done = run(settings, "import", str(file), "--json")
-    out, err = done.communicate(timeout=120)
-    assert done.returncode == 0, err.decode()
-    return {name: Sum(**found) for name, found in json.loads(out).items()}
+    assert done.returncode == 0, done.stderr.decode()
+    return {name: Sum(**found) for name, found in json.loads(done.stdout).items()}
 
 
 def keys_command(command: Any, file: Path, settings: dict[str, str]) -> None:
