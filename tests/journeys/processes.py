@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ from partners.model import PartnerId
 from tests.app.services.world import trust
 
 ROOT = Path(__file__).parents[2]
+ASKED_FOR_BY_NAME = range(20_000, 32_000)
 NO_LIMITS = {
     "LIMIT_REPORTS": "10000000 per hour",
     "LIMIT_DECLARED": "10000000 per hour",
@@ -31,13 +34,19 @@ NO_LIMITS = {
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port of 127.0.0.1 that was free a moment ago.
+
+    It is none that the system gives to a client or to whoever wants any: it would be gone by the
+    time that a process listens on it, or starts again.
+    """
+    while True:
+        port = secrets.choice(ASKED_FOR_BY_NAME)
+        with suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
-def until(holds: Callable[[], bool], what: str, within: float = 20.0) -> None:
+def until(holds: Callable[[], bool], what: str, within: float = 60.0) -> None:
     """Wait until it holds. AssertionError after `within` seconds."""
     give_up_at = time.monotonic() + within
     while not holds():
@@ -55,7 +64,7 @@ class Running:
     err: Path
     facts: dict[str, Any] = field(default_factory=dict)
 
-    def wait_ready(self, within: float = 30.0) -> dict[str, Any]:
+    def wait_ready(self, within: float = 60.0) -> dict[str, Any]:
         """Its first line, which is JSON. AssertionError if it ended or took too long."""
         give_up_at = time.monotonic() + within
         while b"\n" not in (said := self.out.read_bytes()):

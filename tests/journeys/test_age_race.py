@@ -125,16 +125,20 @@ def pair(tmp_path: Path) -> Iterator[Pair]:
         yield pair
 
 
+@pytest.mark.timeout(300)
 def test_two_reports_with_one_token_at_two_processes_are_one_case(pair: Pair) -> None:
+    """Sent until each process has come first: one of them may do so nine times in ten."""
     won: Counter[int] = Counter()
-    for number in range(1, TIMES + 1):
+    number = 0
+    while number < TIMES or (len(won) < 2 and number < 10 * TIMES):
+        number += 1
         token = pair.token(LOOSE[number % 2])
         answers = pair.at_once((token.report(), a_key()), (token.report(), a_key()))
         assert sorted(answer.status for answer in answers) == [201, 401]
         assert {answer.code for answer in answers} == {None, SPENT}
         assert pair.count("cases") == pair.count("spent_tokens") == number
         won[[answer.status for answer in answers].index(201)] += 1
-    assert pair.count("audit") == pair.count("answers") == TIMES
+    assert pair.count("audit") == pair.count("answers") == number
     assert set(won) == {0, 1}, "one process always came first: this was no race"
 
 

@@ -16,7 +16,15 @@ from app.bootstrap import build
 from app.settings import Settings
 from tests.journeys.calls import Caller, Said, a_case_key, a_pdq, a_photo, calling
 from tests.journeys.processes import House, Processes
-from tests.journeys.timing import Difference, Pairs, difference, measure, persistent, rank_biserial
+from tests.journeys.timing import (
+    TIMES,
+    Difference,
+    Pairs,
+    difference,
+    measure,
+    persistent,
+    rank_biserial,
+)
 
 TRIES = 2000
 WARM_UP = 150
@@ -234,4 +242,6 @@ def test_nor_does_the_time_tell(tmp_path: Path, look: Look) -> None:
 def test_half_a_millisecond_put_in_would_have_been_seen(tmp_path: Path, look: Look) -> None:
     with _service(tmp_path, LEAK) as asked, calling(asked.house.port) as caller:
         seen = [difference(look(asked, caller))]
-    assert _named(look, seen)[0].shows
+        while len(seen) < TIMES and not seen[-1].shows:  # as often as the test above looks
+            seen.append(difference(look(asked, caller)))
+    assert _named(look, seen)[-1].shows

@@ -84,7 +84,7 @@ class Load:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 def test_every_acknowledged_report_survives_and_reaches_both_platforms(tmp_path: Path) -> None:
     began = time.monotonic()
     with Receiver("one", "two", slow=0.02) as receiver, Processes(tmp_path) as processes:

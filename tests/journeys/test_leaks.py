@@ -149,17 +149,17 @@ class Journey:
         return {"Authorization": f"Bearer {self.platforms[1].handed_over['api_key']}"}
 
     def metrics(self) -> bytes:
-        with urllib.request.urlopen(self.running.facts["metrics"], timeout=10) as answer:
+        with urllib.request.urlopen(self.running.facts["metrics"], timeout=60) as answer:
             return bytes(answer.read())
 
     def write(self, statement: str, *values: object) -> None:
         """Damage the database as no code of ours would."""
-        with closing(sqlite3.connect(self.house.database, timeout=10)) as connection:
+        with closing(sqlite3.connect(self.house.database, timeout=60)) as connection:
             connection.execute(statement, values)
             connection.commit()
 
     def read(self, query: str) -> list[tuple[Any, ...]]:
-        with closing(sqlite3.connect(self.house.database, timeout=10)) as connection:
+        with closing(sqlite3.connect(self.house.database, timeout=60)) as connection:
             return connection.execute(query).fetchall()
 
     def logged(self) -> set[str]:

@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
+import http.client
 import json
+import select
 import shutil
 import signal
+import socket
 import sqlite3
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from app.client.service import report_body
 from app.ports import SavePartner
 from app.services.catalogue import Services
+from app.wsgi import GRACE
 from partners.model import EndpointStatus
-from tests.journeys.calls import a_case_key, calling
+from tests.journeys.calls import a_case_key, a_key, a_photo, calling
 from tests.journeys.processes import House, Processes, Running, until
 from tests.journeys.receiver import Receiver
 
 MISCONFIGURED = 5
+ESTABLISHED = "01"
+NOT_ACCEPTED, NOTHING = 0, 0
 
 
 @pytest.fixture
@@ -55,18 +61,50 @@ def _opens(house: House, key: str) -> int:
         return caller.open(key).status
 
 
+def _reporting(house: House, key: str) -> socket.socket:
+    """A report that was sent to its last byte, and is not answered yet."""
+    body = report_body(key, "declared-v1", "13_15", [a_photo()])
+    head = (
+        "POST /v1/reports HTTP/1.1",
+        "Host: x",
+        "Content-Type: application/json",
+        f"Content-Length: {len(body)}",
+        f"Idempotency-Key: {a_key()}",
+    )
+    connection = socket.create_connection(("127.0.0.1", house.port), 30)
+    connection.sendall("\r\n".join((*head, "", "")).encode() + body)
+    return connection
+
+
+def _read(house: House) -> int:
+    """How many connections the service has read all that came of."""
+    place = f"0100007F:{house.port:04X}"
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()]
+    return sum(
+        int(row[4].split(":")[1], 16) == NOTHING and int(row[9]) != NOT_ACCEPTED
+        for row in rows
+        if (row[1], row[3]) == (place, ESTABLISHED)
+    )
+
+
+def _status(connection: socket.socket) -> int:
+    """Of the answer, once it is there."""
+    with closing(connection), http.client.HTTPResponse(connection) as answer:
+        answer.begin()
+        return answer.status
+
+
 def test_reports_in_hand_at_the_end_are_stored_and_answered(house: House) -> None:
     running = house.start(THREADS="2")  # six of the eight wait for a thread
     keys = [a_case_key() for _ in range(8)]
-    with ThreadPoolExecutor(8) as pool:
-        with _locked(house.database):
-            asked = [pool.submit(_report, house, key) for key in keys]
-            time.sleep(0.5)
-            running.process.send_signal(signal.SIGTERM)
-            time.sleep(0.5)
-            assert running.process.poll() is None
-            assert not any(answer.done() for answer in asked)
-        assert [answer.result() for answer in asked] == [201] * 8
+    with _locked(house.database):
+        asked = [_reporting(house, key) for key in keys]
+        until(lambda: _read(house) == 8, "all eight are in hand")
+        running.process.send_signal(signal.SIGTERM)
+        time.sleep(0.5)
+        assert running.process.poll() is None
+        assert select.select(asked, [], [], 0)[0] == []
+    assert [_status(connection) for connection in asked] == [201] * 8
     assert running.stop() == 0
     assert _last_event(running)["drained"] is True
     house.start()
@@ -86,7 +124,7 @@ def test_while_nothing_can_be_read_it_says_when_to_ask_again(house: House) -> No
         assert caller.open(key).status == 200
 
 
-def test_idle_it_ends_at_once_and_twice_asked_it_ends_once(house: House) -> None:
+def _seconds_to_end_idle(house: House) -> float:
     running = house.start()
     with calling(house.port) as caller:  # a kept connection does not hold it up
         assert caller.call("GET", "/healthz").status == 200
@@ -94,8 +132,14 @@ def test_idle_it_ends_at_once_and_twice_asked_it_ends_once(house: House) -> None
         running.process.send_signal(signal.SIGTERM)
         running.process.send_signal(signal.SIGINT)
         assert running.stop() == 0
-    assert time.monotonic() - began < 5
+        seconds = time.monotonic() - began
     assert _last_event(running)["drained"] is True
+    return seconds
+
+
+def test_idle_it_ends_at_once_and_twice_asked_it_ends_once(house: House) -> None:
+    """What it waited for would hold it up in each of three tries, a busy machine does not."""
+    assert any(_seconds_to_end_idle(house) < GRACE for _ in range(3))
 
 
 def _posting(house: House, receiver: Receiver) -> Running:
@@ -114,6 +158,12 @@ def _states(house: House) -> list[tuple[str, int]]:
         return connection.execute("SELECT state, attempts FROM messages").fetchall()
 
 
+def _due_at(house: House) -> float:
+    """When the one message is to be sent, in seconds since 1970."""
+    with closing(sqlite3.connect(house.database)) as connection:
+        return float(connection.execute("SELECT due_at FROM messages").fetchone()[0]) / 1e6
+
+
 def test_a_webhook_in_hand_at_the_end_is_finished(house: House) -> None:
     with Receiver("one") as receiver:
         running = _posting(house, receiver)
@@ -127,16 +177,15 @@ def test_a_webhook_in_hand_at_the_end_is_finished(house: House) -> None:
 
 
 def test_a_webhook_that_is_not_answered_is_given_back_and_sent_again_soon(house: House) -> None:
-    """Given back, not left under its lease of a minute."""
+    """Given back and due at once, not left under its lease of a minute."""
     with Receiver("one") as receiver:
         running = _posting(house, receiver)
         assert running.stop() == 0
         assert _states(house) == [("pending", 0)]
+        assert _due_at(house) <= time.time() + 2
         receiver.holding.clear()
-        began = time.monotonic()
         house.start()
         until(lambda: _states(house) == [("delivered", 1)], "it was sent again")
-        assert time.monotonic() - began < 20
         assert list(receiver.told["one"].posts.values()) == [2]
 
 

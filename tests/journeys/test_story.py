@@ -32,6 +32,7 @@ from tests.journeys.sandbox import (
     start_platform,
 )
 
+PATIENT = pytest.mark.timeout(300)  # three processes start, and wait for each other
 PHOTO, ANOTHER, EDITED = (PHOTOS / name for name in ("chelsea.jpg", "coffee.jpg", "hubble.jpg"))
 
 
@@ -199,11 +200,12 @@ def _demo(*arguments: str) -> subprocess.CompletedProcess[str]:
         env=clean_env(),
         capture_output=True,
         text=True,
-        timeout=90,
+        timeout=280,
         check=False,
     )
 
 
+@PATIENT
 def test_the_demonstration_walks_to_its_end() -> None:
     walked = _demo()
     assert walked.returncode == 0, walked.stderr
@@ -211,6 +213,7 @@ def test_the_demonstration_walks_to_its_end() -> None:
         assert step in walked.stdout
 
 
+@PATIENT
 def test_the_demonstration_fails_where_a_platform_answers_otherwise(tmp_path: Path) -> None:
     """Postcard holds this picture too, so 'Not found so far' never comes."""
     mine = tmp_path / "mine.jpg"
@@ -221,6 +224,7 @@ def test_the_demonstration_fails_where_a_platform_answers_otherwise(tmp_path: Pa
     assert "takes the case back" not in walked.stdout
 
 
+@PATIENT
 def test_the_demonstration_fails_where_the_report_is_refused(tmp_path: Path) -> None:
     plain = tmp_path / "plain.png"
     Image.new("RGB", (400, 300), (90, 120, 150)).save(plain)

@@ -20,7 +20,7 @@ from app.settings import PREFIX, Settings
 
 ROOT = Path(__file__).resolve().parents[3]
 GENEROUS = "1000000 per minute"
-STARTS_WITHIN = 30.0
+STARTS_WITHIN = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ def running(folder: Path, **settings: str) -> Iterator[Running]:
         yield Running(process, facts["url"], facts["metrics"], partner, log, folder / "var")
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(60)
 
 
 def _facts(process: subprocess.Popen[bytes], ready: Path, log: Path) -> dict[str, str]:

@@ -26,7 +26,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 
 def said(service: Running, sent: bytes) -> tuple[int, dict[str, str], bytes]:
     """Status, headers (names in lower case) and body of the answer to these bytes."""
-    with socket.create_connection(service.address, timeout=10) as connection:
+    with socket.create_connection(service.address, timeout=60) as connection:
         connection.sendall(sent)
         answer = http.client.HTTPResponse(connection)
         answer.begin()
@@ -151,14 +151,14 @@ def test_http_is_read_generously(service: Running, name: str) -> None:
 def test_a_client_that_sends_two_megabytes_reads_its_answer(service: Running) -> None:
     """Closing at once would reset the connection and take the answer away from the sender."""
     for _ in range(20):
-        connection = http.client.HTTPConnection(*service.address, timeout=10)
+        connection = http.client.HTTPConnection(*service.address, timeout=60)
         connection.request("POST", "/v1/reports", b"x" * 2_000_000)
         assert connection.getresponse().status == 413
         connection.close()
 
 
 def test_a_client_that_never_stops_sending_is_cut_off(service: Running) -> None:
-    with socket.create_connection(service.address, timeout=10) as connection:
+    with socket.create_connection(service.address, timeout=60) as connection:
         connection.sendall(post(b"Content-Length: 999000000"))
         # Reset or broken pipe, as the kernel likes.
         with pytest.raises((ConnectionResetError, BrokenPipeError)):
@@ -167,7 +167,7 @@ def test_a_client_that_never_stops_sending_is_cut_off(service: Running) -> None:
 
 def test_nothing_after_a_refused_request_is_obeyed(service: Running) -> None:
     again = b"GET /healthz HTTP/1.1\r\nHost: x\r\n" + CLOSE
-    with socket.create_connection(service.address, timeout=10) as connection:
+    with socket.create_connection(service.address, timeout=60) as connection:
         connection.sendall(post(b"Content-Length: 2000000") + again)
         connection.shutdown(socket.SHUT_WR)
         answers = b"".join(iter(lambda: connection.recv(65_536), b""))
@@ -176,9 +176,9 @@ def test_nothing_after_a_refused_request_is_obeyed(service: Running) -> None:
 
 
 def test_a_body_on_its_way_is_not_written_to_a_file(service: Running) -> None:
-    with socket.create_connection(service.address, timeout=10) as connection:
+    with socket.create_connection(service.address, timeout=60) as connection:
         connection.sendall(post(b"Content-Length: 990000", body=MARK * 39_000))
-        with urlopen(f"{service.url}/healthz", timeout=10):
+        with urlopen(f"{service.url}/healthz", timeout=60):
             pass  # the loop that reads has come round since
         files = [path.readlink() for path in Path(f"/proc/{service.process.pid}/fd").iterdir()]
     opened = [
@@ -197,7 +197,7 @@ def test_the_largest_body_is_taken_and_one_byte_more_is_not(service: Running) ->
 
 def test_a_method_that_was_made_up_is_not_counted_by_its_name(service: Running) -> None:
     said(service, REFUSED["a method of one's own"][0])
-    with urlopen(service.metrics, timeout=10) as answer:
+    with urlopen(service.metrics, timeout=60) as answer:
         text = answer.read().decode()
     methods = set(re.findall(r'report_remove_requests_total\{method="([^"]+)"', text))
     assert methods <= {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "other"}
@@ -221,7 +221,7 @@ def test_options_names_the_methods_and_says_nothing_else(
 
 def test_head_says_what_get_would(service: Running) -> None:
     _, by_get, body = said(service, get(b"/v1/platforms"))
-    with socket.create_connection(service.address, timeout=10) as connection:
+    with socket.create_connection(service.address, timeout=60) as connection:
         connection.sendall(get(b"/v1/platforms").replace(b"GET", b"HEAD"))
         answers = b"".join(iter(lambda: connection.recv(65_536), b""))
     head, _, rest = answers.partition(b"\r\n\r\n")

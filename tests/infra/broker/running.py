@@ -6,7 +6,6 @@ import json
 import os
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -30,6 +29,7 @@ from infra.broker.journal import Journal
 from infra.broker.keys import BlindSigner
 from infra.broker.web import REQUEST_TYPE, create_app
 from tests.app.web.running import ROOT
+from tests.journeys.processes import free_port
 
 NODE = Path(__file__).parent / "node"
 EXPONENT = 65537
@@ -102,12 +102,6 @@ class Here:
         return self.client.post("/token-request", data=body, content_type=REQUEST_TYPE, **options)
 
 
-def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
-
-
 def write(folder: Path, keys: Path, more: str = "", providers: str = "", port: int = 0) -> Path:
     """A configuration file in that folder, with a free port unless one is given."""
     path = folder / "broker.toml"
@@ -167,7 +161,7 @@ class Process:
     def stop(self, number: int = signal.SIGTERM) -> tuple[int, str]:
         """Its exit code and everything that it wrote."""
         self._process.send_signal(number)
-        out, err = self._process.communicate(timeout=20)
+        out, err = self._process.communicate(timeout=60)
         return self._process.returncode, self.first + out + err
 
     def kill(self) -> None:

@@ -141,7 +141,7 @@ def test_around_midnight_nobody_has_more_than_two_days_give(broker: Here) -> Non
 
 def test_the_day_is_utcs_wherever_the_machine_is(tmp_path: Path, keys: Path) -> None:
     path = write(tmp_path, keys)
-    left = []
+    left, began = [], int(time.time()) // 86_400
     for zone in ("Pacific/Kiritimati", "Pacific/Pago_Pago"):  # 25 hours apart
         with process(path, env={"TZ": zone}) as broker:
             session = passed(broker.url, "alice")
@@ -149,7 +149,8 @@ def test_the_day_is_utcs_wherever_the_machine_is(tmp_path: Path, keys: Path) -> 
                      for _ in range(3)]  # fmt: skip
             days = [row[0] for row in rows(tmp_path, "SELECT DISTINCT day FROM granted")]
     assert left == [200] * 6
-    assert days == [int(time.time()) // 86_400]
+    assert set(days) <= {began, int(time.time()) // 86_400}
+    assert days
 
 
 def test_what_was_made_while_the_clock_was_ahead_does_not_stay(tmp_path: Path) -> None:
@@ -299,7 +300,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, keys: Path) -> Iterator[Pro
         yield broker
 
 
-def say(broker: Process, raw: bytes, wait: float = 5.0) -> bytes:
+def say(broker: Process, raw: bytes, wait: float = 30.0) -> bytes:
     """What comes back until the connection ends, or nothing more comes."""
     address = urlsplit(broker.url)
     with socket.create_connection((address.hostname, address.port or 0), 10) as connection:
@@ -348,7 +349,8 @@ def test_a_request_that_can_be_read_in_two_ways_ends_the_connection(
 def test_the_hidden_request_would_be_answered_if_it_were_one(server: Process) -> None:
     """The positive control of the test above."""
     first = b"POST /token-request HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"
-    assert b"issuer-request-uri" in say(server, first + HIDDEN, wait=1.0)
+    last = HIDDEN.replace(b"Host: x", b"Host: x\r\nConnection: close")
+    assert b"issuer-request-uri" in say(server, first + last)
 
 
 @pytest.mark.parametrize(
@@ -376,7 +378,7 @@ def test_no_name_that_is_sent_comes_back(server: Process, raw: bytes) -> None:
     "word", ["../x", "//evil.example", "%0d%0aX: y", "refused%00", "__proto__"]
 )
 def test_a_problem_that_is_no_word_of_ours_is_not_said(server: Process, word: str) -> None:
-    answer = requests.get(f"{server.url}/pass?problem={word}", timeout=10)
+    answer = requests.get(f"{server.url}/pass?problem={word}", timeout=60)
     assert answer.status_code == 200
     assert 'id="problem"' not in answer.text
     assert "evil" not in answer.text
@@ -387,7 +389,7 @@ PATHS = ("/pass", "/grant", "/healthz", "/nowhere", "/providers/none/return", "/
 
 @pytest.mark.parametrize("path", PATHS)
 def test_no_answer_is_kept_framed_or_guessed_at(server: Process, path: str) -> None:
-    answer = requests.get(server.url + path, allow_redirects=False, timeout=10)
+    answer = requests.get(server.url + path, allow_redirects=False, timeout=60)
     assert answer.headers["Cache-Control"] == "no-store"
     assert "frame-ancestors 'none'" in answer.headers["Content-Security-Policy"]
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
@@ -412,7 +414,7 @@ def test_two_hundred_that_never_finish_hold_up_nobody(server: Process) -> None:
             slow[-1].sendall(head[: 30 + number % 60] if number % 2 else head + b"x\r\n\r\nslow")
         began = time.monotonic()
         for _ in range(10):
-            assert requests.get(f"{server.url}/healthz", timeout=10).status_code == 204
+            assert requests.get(f"{server.url}/healthz", timeout=60).status_code == 204
         assert time.monotonic() - began < 10  # a channel is given up after 20 seconds
     finally:
         for connection in slow:

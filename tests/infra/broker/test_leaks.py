@@ -49,19 +49,19 @@ def test_nothing_a_person_brings_is_written_down(tmp_path: Path, keys: Path, ver
             session.headers.update({"User-Agent": AGENT, "X-Forwarded-For": "192.0.2.77"})
             values["forwarded"] = b"192.0.2.77"
             started = session.post(
-                f"{broker.url}/providers/wallet/start", allow_redirects=False, timeout=10
+                f"{broker.url}/providers/wallet/start", allow_redirects=False, timeout=60
             )
             values |= cookies(session, "visit")
             away = started.headers["Location"]
             query = parse_qs(urlsplit(away).query)
             values |= {name: query[name][0].encode() for name in ("state", "nonce")}
             values["challenge"] = query["code_challenge"][0].encode()
-            back = session.get(away, allow_redirects=False, timeout=10).headers["Location"]
+            back = session.get(away, allow_redirects=False, timeout=60).headers["Location"]
             values["code"] = parse_qs(urlsplit(back).query)["code"][0].encode()
-            session.get(back, timeout=10)
+            session.get(back, timeout=60)
             values |= cookies(session, "pass")
             url = f"{broker.url}/.well-known/private-token-issuer-directory"
-            key = device(requests.get(url, timeout=10).json()["token-keys"][0]["token-key"])
+            key = device(requests.get(url, timeout=60).json()["token-keys"][0]["token-key"])
             bodies = [b"\x00\x02" + bytes([key.id_byte]) + b"\x01" + secrets.token_bytes(255)
                       for _ in range(4)]  # fmt: skip
             for number, body in enumerate([*bodies, bodies[0][:-1], b"\xff" * 259]):
@@ -69,7 +69,7 @@ def test_nothing_a_person_brings_is_written_down(tmp_path: Path, keys: Path, ver
                     f"{broker.url}/token-request",
                     data=body,
                     headers={"Content-Type": REQUEST_TYPE},
-                    timeout=10,
+                    timeout=60,
                 )
                 values[f"blinded {number}"] = body[3:]
                 if answer.status_code == 200:
@@ -77,18 +77,18 @@ def test_nothing_a_person_brings_is_written_down(tmp_path: Path, keys: Path, ver
             assert sum(name.startswith("signature") for name in values) == 3
             # Faults, and what does not exist.
             for path_asked in ("/pass?Secret-Query-1", "/Secret-Path-2", "/grant?Secret-Query-1"):
-                session.get(broker.url + path_asked, timeout=10)
+                session.get(broker.url + path_asked, timeout=60)
             values |= {"query": b"Secret-Query-1", "path": b"Secret-Path-2"}
             form = {"age": "Secret-Age-3", "person": "Secret-Person-4"}
-            session.post(f"{broker.url}/providers/development/start", data=form, timeout=10)
+            session.post(f"{broker.url}/providers/development/start", data=form, timeout=60)
             values |= {"age": b"Secret-Age-3", "person": b"Secret-Person-4"}
             wallet.description = {"issuer": "https://another.example"}
             wallet.token_answer = lambda: wallet.app().make_response(("Secret-Answer-5", 500))
             again = session.post(
-                f"{broker.url}/providers/wallet/start", allow_redirects=False, timeout=10
+                f"{broker.url}/providers/wallet/start", allow_redirects=False, timeout=60
             ).headers["Location"]
-            back = session.get(again, allow_redirects=False, timeout=10).headers["Location"]
-            session.get(back, timeout=10)
+            back = session.get(again, allow_redirects=False, timeout=60).headers["Location"]
+            session.get(back, timeout=60)
             values |= {"answer": b"Secret-Answer-5", "client secret": CLIENT_SECRET.encode()}
             written = b"".join(
                 file.read_bytes()

@@ -22,13 +22,13 @@ from tests.app.web.running import ROOT
 from tests.infra.broker.conftest import SoftHsm
 from tests.infra.broker.running import (
     ask,
-    free_port,
     is_signed,
     passed,
     process,
     request_bytes,
     write,
 )
+from tests.journeys.processes import free_port
 
 
 def command(*arguments: str, env: dict[str, str] | None = None) -> tuple[int, str, str]:
@@ -77,7 +77,7 @@ def test_the_limit_outlives_a_restart_and_a_grant_does_not(tmp_path: Path, keys:
                 f"{broker.url}/providers/development/start",
                 data={"age": "15", "person": "alice"},
                 allow_redirects=False,
-                timeout=10,
+                timeout=60,
             )
             statuses.append(answer.headers["Location"])
             for _ in range(3):
@@ -86,12 +86,12 @@ def test_the_limit_outlives_a_restart_and_a_grant_does_not(tmp_path: Path, keys:
                     data=request_bytes(key(keys)),
                     headers={"Content-Type": REQUEST_TYPE},
                     cookies=answer.cookies,
-                    timeout=10,
+                    timeout=60,
                 )
             grant = answer.cookies
     assert statuses == ["/pass", "/pass", "/pass?problem=limit"]
     with process(path) as broker:
-        assert requests.get(f"{broker.url}/grant", cookies=grant, timeout=10).status_code == 404
+        assert requests.get(f"{broker.url}/grant", cookies=grant, timeout=60).status_code == 404
 
 
 def test_two_brokers_at_once_keep_one_limit(tmp_path: Path, keys: Path) -> None:
@@ -131,7 +131,7 @@ def test_what_waitress_refuses_is_refused(tmp_path: Path, keys: Path) -> None:
             ({"Content-Type": REQUEST_TYPE}, bytes(1_000_000)),
             ({"Cookie": "pass=" + "x" * 20_000}, b""),
         ):
-            connection = http.client.HTTPConnection(address, timeout=10)
+            connection = http.client.HTTPConnection(address, timeout=60)
             try:
                 connection.request("POST", "/token-request", body, headers)
                 assert connection.getresponse().status in (413, 431)
@@ -139,7 +139,7 @@ def test_what_waitress_refuses_is_refused(tmp_path: Path, keys: Path) -> None:
                 pass  # it hung up while we were still sending
             finally:
                 connection.close()
-        assert requests.get(f"{broker.url}/healthz", timeout=10).status_code == 204
+        assert requests.get(f"{broker.url}/healthz", timeout=60).status_code == 204
         _, said = broker.stop()
     assert "xxx" not in said
 
@@ -151,7 +151,7 @@ def test_no_body_is_written_to_a_file(tmp_path: Path, keys: Path) -> None:
             f"{broker.url}/token-request",
             data=bytes(65_000),
             headers={"Content-Type": REQUEST_TYPE},
-            timeout=10,
+            timeout=60,
         )
         assert (answer.status_code, answer.json()["code"]) == (413, "too-large")
 
@@ -174,7 +174,7 @@ def test_with_a_real_device_it_signs(tmp_path: Path, keys: Path, softhsm: SoftHs
     assert command("keys", "make", "other", *options, env=softhsm.env)[0] == 5
     with process(path, env=softhsm.env) as broker:
         url = f"{broker.url}/.well-known/private-token-issuer-directory"
-        listed = requests.get(url, timeout=10).json()["token-keys"]
+        listed = requests.get(url, timeout=60).json()["token-keys"]
         assert f'spki = "{listed[0]["token-key"].rstrip("=")}"' in made[0][1]
         session = passed(broker.url)
         device_key = device(listed[0]["token-key"])

@@ -15,7 +15,7 @@ from playwright.sync_api import expect, sync_playwright
 
 from tests.journeys.browser import way
 from tests.journeys.browser.proof import number_of_hashes
-from tests.journeys.browser.world import ARGUMENTS, CHROMIUM
+from tests.journeys.browser.world import launched
 from tests.journeys.processes import House, Processes
 
 SETTLE_MS = 400
@@ -35,7 +35,7 @@ def main(folder: Path, photo: Path) -> dict[str, int]:
     with Processes(folder) as processes, sync_playwright() as driver:
         house = House(processes)
         house.start()
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        browser = launched(driver)
         page = browser.new_page(base_url=house.url)
         page.goto("/en")
         way.to_choose(page)

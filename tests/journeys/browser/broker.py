@@ -42,7 +42,7 @@ def start_broker(processes: Processes, returns: Sequence[str]) -> Running:
 def directory(broker_url: str) -> dict[str, Any]:
     """The broker's issuer directory."""
     address = f"{broker_url}/.well-known/private-token-issuer-directory"
-    with urllib.request.urlopen(address, timeout=10) as answer:
+    with urllib.request.urlopen(address, timeout=60) as answer:
         found: dict[str, Any] = json.load(answer)
     return found
 

@@ -82,8 +82,8 @@ def test_a_script_in_the_box_reaches_no_other_machine(stage: World, way_out: str
 def test_the_check_on_the_box_would_notice(stage: World) -> None:
     page = stage.context().new_page()
     page.goto(f"{stage.weather}/open")
-    page.evaluate(LEAKS["image"](f"{stage.weather}/leak"))
-    page.wait_for_timeout(300)
+    with page.expect_response("**/leak"):
+        page.evaluate(LEAKS["image"](f"{stage.weather}/leak"))
     assert "/leak" in stage.asked_elsewhere
 
 
@@ -122,6 +122,9 @@ def test_a_box_that_does_not_load_is_said_where_one_chooses_and_not_before(stage
     expect(way.step(page, "choose").locator(".wrong")).to_contain_text(NO_CODE)
 
 
+BEGUN = "parent.postMessage({is: 'begun', files: 3}, '*')"
+
+
 @pytest.mark.parametrize(
     "letter",
     [
@@ -134,18 +137,15 @@ def test_a_box_that_does_not_load_is_said_where_one_chooses_and_not_before(stage
 )
 def test_the_page_hears_no_other_letter_of_the_box(stage: World, letter: Any) -> None:
     page = ready(stage)
-    box_of(page).evaluate("letter => parent.postMessage(letter, '*')", letter)
-    page.wait_for_timeout(100)
-    assert page.locator("#files li").count() == 0
+    box_of(page).evaluate(f"letter => {{ parent.postMessage(letter, '*'); {BEGUN} }}", letter)
+    expect(page.locator("#files li")).to_have_count(3)  # the second letter alone
 
 
 def test_the_page_hears_nobody_but_the_box(stage: World) -> None:
     page = ready(stage)
     page.evaluate("postMessage({is: 'begun', files: 1}, '*')")
-    page.wait_for_timeout(100)
-    assert page.locator("#files li").count() == 0
-    box_of(page).evaluate("parent.postMessage({is: 'begun', files: 1}, '*')")
-    expect(page.locator("#files li")).to_have_count(1)
+    box_of(page).evaluate(BEGUN)
+    expect(page.locator("#files li")).to_have_count(3)  # the box's letter alone
 
 
 def test_what_the_page_sends_are_the_hashes_of_the_library(stage: World) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
 import pytest
 from playwright.sync_api import Page, expect
 
@@ -98,10 +101,13 @@ def test_a_kept_box_runs_unless_it_was_changed(stage: World, changed: bool) -> N
     page = context.new_page()
     page.goto("/en")
     keep(page)
+    refused: AbstractContextManager[Any] = nullcontext()
     if changed:
         page.evaluate(CHANGE)
+        refused = page.expect_console_message(lambda said: "Content Security Policy" in said.text)
     context.set_offline(True)
-    page.goto("/en")
+    with refused:
+        page.goto("/en")
     way.to_choose(page)
     chooser = page.frame_locator("#box").locator("#file")
     if changed:

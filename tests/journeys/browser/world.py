@@ -11,10 +11,18 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    Page,
+    Playwright,
+    expect,
+    sync_playwright,
+)
 
 from app.web.child.operator import SHIPPED
 from tests.hashing import film
+from tests.journeys.browser import way
 from tests.journeys.browser.broker import start_broker, trust_broker
 from tests.journeys.processes import ROOT, House, Processes, Running, free_port
 from tests.journeys.sandbox import Platform, enrol, start_platform
@@ -133,6 +141,12 @@ def write_pages(data: Path, weather: str) -> None:
     )
 
 
+def launched(driver: Playwright) -> Browser:
+    """The browser. Whatever is expected of its pages may take as long as on a busy machine."""
+    expect.set_options(timeout=way.WITHIN_MS)
+    return driver.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+
+
 @contextmanager
 def world(folder: Path, *, with_broker: bool = False, **settings: str) -> Iterator[World]:
     """Everything started; ended again when the block is left."""
@@ -152,6 +166,6 @@ def world(folder: Path, *, with_broker: bool = False, **settings: str) -> Iterat
         enrol(house, other, takes_location=True)
         house.start()
         with sync_playwright() as driver:
-            browser = driver.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+            browser = launched(driver)
             yield World(house, finder, other, browser, folder, weather, asked, broker, relay_port)
             browser.close()
