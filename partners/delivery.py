@@ -61,7 +61,8 @@ class DeliverySettings:
     """How the engine paces itself.
 
     `gather` is how many seconds the first answer waits for others, to be stored in one commit; an
-    endpoint that has kept us waiting for longer than `prompt` is not among those others.
+    endpoint that took longer the last time, or has kept us waiting for longer than `prompt`, is not
+    among those others.
     A message that its endpoint has no room for waits here for up to `held_for`, under its lease;
     `lease` must outlast that and the sender's total timeout. After `idle` seconds the store is
     asked without a wake-up, because another process may have added messages.
@@ -146,7 +147,7 @@ class DeliveryEngine:
         self._under_way: dict[str, _UnderWay] = {}
         self._known: dict[PartnerId, Partner | None] = {}
         self._held: dict[EndpointId, _Lane] = {}
-        self._broken_off: set[EndpointId] = set()
+        self._slow: set[EndpointId] = set()
         self._results: list[DeliveryResult] = []
         self._news: deque[DeliveryResult] = deque()
         # When to ask the store again: nobody knows of anything due before that.
@@ -445,13 +446,13 @@ class DeliveryEngine:
     def _expected(self) -> int:
         """How many answers may follow each other closely.
 
-        No endpoint that hangs makes us wait, and none whose connection ended with its last answer:
-        the handshake of the next one takes as long as we would wait.
+        No endpoint that hangs makes us wait, and none that took longer than we would the last time,
+        or had to be dialled then.
         """
         begun_before = self._clock.now() - self._settings.prompt
         all_of_them = self._under_way.values()
         slow = {u.message.endpoint_id for u in all_of_them if u.started_at < begun_before}
-        slow |= self._broken_off
+        slow |= self._slow
         return sum(under_way.message.endpoint_id not in slow for under_way in all_of_them)
 
     def _patience(self) -> float:
@@ -477,10 +478,10 @@ class DeliveryEngine:
             self._give_back(message, now)
             return
         self._gate.answered(message.endpoint_id, answer, now)
-        if answer.broke_off:
-            self._broken_off.add(message.endpoint_id)
+        if answer.dialled or answer.duration.total_seconds() > self._settings.gather:
+            self._slow.add(message.endpoint_id)
         else:
-            self._broken_off.discard(message.endpoint_id)
+            self._slow.discard(message.endpoint_id)
         if message.endpoint_id in self._held:
             self._held[message.endpoint_id].again_at = now
         self._record(message, answer, under_way.started_at, now)

@@ -193,7 +193,7 @@ class Answer:
     """What came back. `status` is None when nothing did; `error` is then a short stable word.
 
     `retry_after` is the Retry-After header in seconds (RFC 9110 section 10.2.3), if it parsed;
-    `broke_off` that the connection ended with it, so that the next post begins with a handshake.
+    `dialled` that a connection was made for it or ended with it: the next post may need another.
     """
 
     key: str
@@ -202,7 +202,7 @@ class Answer:
     response_bytes: int
     duration: timedelta
     retry_after: float | None = None
-    broke_off: bool = False
+    dialled: bool = False
 
 
 class Sender(Protocol):

@@ -182,7 +182,7 @@ class _Transfer:
             response_bytes=self.read,
             duration=timedelta(seconds=time.monotonic() - self.started),
             retry_after=self.retry_after if self.final else None,
-            broke_off=code != pycurl.E_OK,
+            dialled=code != pycurl.E_OK or self.curl.getinfo(pycurl.NUM_CONNECTS) > 0,
         )
 
     def _dial(self, *, fresh: bool) -> None:

@@ -155,7 +155,7 @@ def test_refused_for_an_hour_then_back_everything_arrives_and_little_was_tried()
         told += house.tell(partner, 2)
         house.tell(other, 2)
         engine.wake()
-        for _ in range(4):
+        for _ in range(12):  # answers come one by one
             engine.step(0.5)
         clock.advance(timedelta(minutes=1))
     while house.store.next_due_at() is not None:

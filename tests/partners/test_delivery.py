@@ -57,7 +57,7 @@ from tests.partners.memory import (
     SystemClock,
     Watcher,
 )
-from tests.partners.platforms import Platform, answer, eventually, hang, in_turn, reset
+from tests.partners.platforms import Behaviour, Platform, answer, eventually, hang, in_turn, reset
 from tests.partners.scripted import ScriptedSender
 
 GUARD = EgressGuard(allow_loopback=True)
@@ -366,13 +366,16 @@ def test_what_others_answered_is_stored_without_waiting_for_one_that_hangs(
         assert time.monotonic() - began < LONG / 4
 
 
+@pytest.mark.parametrize(
+    "last", [answer(200, body=bytes(1_000_000)), answer(200, headers={"Connection": "close"})]
+)
 def test_nor_for_one_whose_connection_ended_with_its_last_answer(
-    house: House, certificate: Path
+    house: House, certificate: Path, last: Behaviour
 ) -> None:
     """It must be dialled anew, which takes as long as the others would be made to wait."""
     house.pace = DeliverySettings(gather=LONG / 2, prompt=NEVER)
-    cut_then_hangs = in_turn(answer(200, body=bytes(1_000_000)), hang)
-    with Platform(cut_then_hangs, certificate) as bad, Platform(certificate=certificate) as well:
+    then_hangs = in_turn(last, hang)
+    with Platform(then_hangs, certificate) as bad, Platform(certificate=certificate) as well:
         cut, good = house.enrol(bad.url)[0], house.enrol(well.url)[0]
         engine = house.engine()
         (first,) = house.tell(cut)
