@@ -182,7 +182,7 @@ class _Transfer:
             response_bytes=self.read,
             duration=timedelta(seconds=time.monotonic() - self.started),
             retry_after=self.retry_after if self.final else None,
-            dialled=code != pycurl.E_OK or self.curl.getinfo(pycurl.NUM_CONNECTS) > 0,
+            dialled=code != pycurl.E_OK or self.dialled,
         )
 
     def _dial(self, *, fresh: bool) -> None:
@@ -191,6 +191,7 @@ class _Transfer:
         self.read = 0
         self.retry_after: float | None = None
         self.unsafe = False
+        self.dialled = False
         left = self.settings.total_timeout - (time.monotonic() - self.started)
         self.curl.setopt(pycurl.TIMEOUT_MS, max(1, int(left * 1000)))
         self.curl.setopt(pycurl.FRESH_CONNECT, int(fresh))
@@ -230,6 +231,7 @@ class _Transfer:
 
     def _open_socket(self, purpose: int, wanted: _SocketAddress) -> socket.socket | int:
         """Judge the address that libcurl is about to connect to."""
+        self.dialled = True
         family, kind, protocol, address = wanted
         host = address[0]
         text = host.decode("ascii", "replace") if isinstance(host, bytes) else host

@@ -77,9 +77,17 @@ def test_a_platform_gets_what_was_sent(sender: CurlSender, certificate: Path) ->
 
 def test_connections_are_kept(sender: CurlSender, certificate: Path) -> None:
     with Platform(certificate=certificate) as platform:
-        for _ in range(10):
-            assert post(sender, platform.url).status == 200
+        answers = [post(sender, platform.url) for _ in range(10)]
+        assert [answer.status for answer in answers] == [200] * 10
         assert platform.connections == 1
+    assert [answer.dialled for answer in answers] == [True, *[False] * 9]
+
+
+def test_a_connection_that_ends_with_its_answer_is_told_of(
+    sender: CurlSender, certificate: Path
+) -> None:
+    with Platform(answer(200, body=bytes(100_000)), certificate) as platform:
+        assert [post(sender, platform.url).dialled for _ in range(3)] == [True] * 3
 
 
 def test_many_posts_go_at_once_and_each_ends_once(sender: CurlSender, certificate: Path) -> None:
