@@ -78,9 +78,10 @@ def write_root_keys(path: Path, roots: RootKeys) -> None:
 
 def add_root_key(path: Path) -> int:
     """Append a new root key and return its id; the file is replaced whole or not at all."""
+    _read_private(path)  # refused before anything is made
     beside = path.with_name(path.name + ".new")
     try:
-        with _new_file(beside) as file:  # first, so that of two rotations at once one is refused
+        with _new_file(beside) as file:  # read in here: of two rotations at once one is refused
             text, key_id = _with_one_more(_read_private(path))
             file.write(text)
     except FileExistsError:

@@ -92,6 +92,8 @@ def test_of_two_rotations_at_once_one_is_refused(
     read, refused = file_keys._read_private, []
 
     def meanwhile(asked: Path) -> str:
+        if len(list(path.parent.iterdir())) == 1:
+            return read(asked)
         monkeypatch.setattr(file_keys, "_read_private", read)
         with pytest.raises(KeyFileRefused) as told:
             add_root_key(path)
