@@ -68,7 +68,7 @@ class Cloud:
         address: str = "203.0.113.9",
         key: str | None = None,
     ) -> Any:
-        """A request by a function URL: status and JSON body."""
+        """A request by a function URL: status and JSON body. A 503 says when to ask again."""
         event = {
             "version": "2.0",
             "rawPath": path,
@@ -91,6 +91,9 @@ class Cloud:
             "isBase64Encoded": False,
         }
         answer = api.handler(event, Context())
+        if answer["statusCode"] == 503:
+            headers = {name.lower(): said for name, said in answer["headers"].items()}
+            assert int(headers["retry-after"]) > 0
         text = answer.get("body") or "null"
         return answer["statusCode"], json.loads(text) if text[0] in "{[n" else text
 

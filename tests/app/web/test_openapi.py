@@ -51,6 +51,18 @@ def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, A
 # ---- the document --------------------------------------------------------------------------------
 
 
+def test_whoever_is_to_ask_again_is_told_when(document: dict[str, Any]) -> None:
+    answers = [
+        answer
+        for _, _, operation in operations(document)
+        for status, answer in operation["responses"].items()
+        if status in ("429", "503")
+    ]
+    assert len(answers) > 10
+    for answer in answers:
+        assert answer["headers"]["Retry-After"]["required"] is True
+
+
 def test_it_is_valid_openapi_3_1(document: dict[str, Any]) -> None:
     assert document["openapi"] == "3.1.0"
     schemathesis.openapi.from_dict(document).validate()
