@@ -123,7 +123,7 @@ class Papers:
         ]
         self.path = self.folder / "issuers.toml"
         self.path.write_text(self.issuers_file())
-        self.verifier = MdocAge(IssuerFile(self.path, never), b"s" * 32, self.clock)
+        self.verifier = MdocAge(IssuerFile(self.path, never, look_every=0), b"s" * 32, self.clock)
         self.window = str(self.verifier.challenge()["window"])
 
     def issuers_file(self) -> str:

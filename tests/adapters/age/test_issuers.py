@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -136,7 +137,7 @@ def test_no_text_brings_anything_but_a_named_problem(text: str) -> None:
 def test_a_file_that_is_not_there_or_not_text_is_named(tmp_path: Path) -> None:
     path = tmp_path / "issuers.toml"
     with pytest.raises(BadIssuers, match="cannot be read"):
-        IssuerFile(path, never)
+        IssuerFile(path, never, look_every=0)
     path.write_bytes(b"format = 1 # \xff")
     with pytest.raises(BadIssuers, match="not UTF-8"):
         load(path)
@@ -147,7 +148,7 @@ def test_a_file_that_is_not_there_or_not_text_is_named(tmp_path: Path) -> None:
 def test_a_changed_file_counts_without_a_restart(tmp_path: Path) -> None:
     path = tmp_path / "issuers.toml"
     path.write_text(GOOD)
-    issuers = IssuerFile(path, never)
+    issuers = IssuerFile(path, never, look_every=0)
     first = issuers.current()
     assert issuers.current() is first
     new = tmp_path / "new"
@@ -163,7 +164,7 @@ def test_a_faulty_or_missing_file_is_told_once_and_changes_nothing(tmp_path: Pat
     path = tmp_path / "issuers.toml"
     path.write_text(GOOD)
     told: list[BadIssuers] = []
-    issuers = IssuerFile(path, told.append)
+    issuers = IssuerFile(path, told.append, look_every=0)
     path.write_text("half a fi")
     for _ in range(3):
         assert set(issuers.current().jwt) == {ONE.id}
@@ -176,10 +177,22 @@ def test_a_faulty_or_missing_file_is_told_once_and_changes_nothing(tmp_path: Pat
     assert set(issuers.current().jwt) == {TWO.id}
 
 
-def test_threads_never_see_half_of_a_change(tmp_path: Path) -> None:
+def test_a_change_is_seen_within_a_moment(tmp_path: Path) -> None:
     path = tmp_path / "issuers.toml"
     path.write_text(GOOD)
     issuers = IssuerFile(path, never)
+    assert set(issuers.current().jwt) == {ONE.id}
+    path.write_text(TWO.issuers_file(AUDIENCE))
+    began = time.monotonic()
+    while set(issuers.current().jwt) != {TWO.id}:
+        assert time.monotonic() < began + 5
+        time.sleep(0.01)
+
+
+def test_threads_never_see_half_of_a_change(tmp_path: Path) -> None:
+    path = tmp_path / "issuers.toml"
+    path.write_text(GOOD)
+    issuers = IssuerFile(path, never, look_every=0)
     seen: set[tuple[str, ...]] = set()
     done = threading.Event()
 
