@@ -29,7 +29,7 @@ class Bell:
     engine: DeliveryEngine | None = None
 
     def ring(self, news: News) -> None:
-        """Wake the relay for events, the sender for messages. Called on the writing thread."""
+        """Wake the relay for events, the sender for messages. Called by who committed."""
         if news is News.EVENTS:
             self.rung.set()
         elif self.engine is not None:

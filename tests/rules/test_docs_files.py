@@ -98,9 +98,7 @@ def test_the_folders_of_the_house_are_all_described() -> None:
 def test_every_thread_is_described() -> None:
     """The names that the code gives its threads."""
     worker = (ROOT / "app/worker.py").read_text()
-    writer = (ROOT / "app/adapters/sqlite/writer.py").read_text()
     parts = re.findall(r'^ +"([a-z]+)": lambda', worker, re.MULTILINE)
-    parts += re.findall(r'name="([a-z-]+)"', writer)
     told = {
         token
         for row in table(section(text_of("ARCHITECTURE"), "What runs"))

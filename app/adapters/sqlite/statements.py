@@ -43,7 +43,7 @@ from app.ports import (
     SpendToken,
 )
 
-_SIZES = (64, 32, 16, 8, 4, 2, 1)
+_SIZES = (64, 32, *range(16, 0, -1))
 
 CASE_COLUMNS = (
     "id, key_tag, basis, band, profile, created_at, sweep_at, item_count, state, withdrawn_at,"
@@ -84,11 +84,11 @@ class Insert:
         done = 0
         returned: list[Row] = []
         try:
-            for size in _SIZES:
-                while len(rows) - done >= size:
-                    values = tuple(chain.from_iterable(rows[done : done + size]))
-                    returned += connection.execute(self._sql[size], values).fetchall()
-                    done += size
+            while done < len(rows):
+                size = next(size for size in _SIZES if size <= len(rows) - done)
+                values = tuple(chain.from_iterable(rows[done : done + size]))
+                returned += connection.execute(self._sql[size], values).fetchall()
+                done += size
         except sqlite3.IntegrityError:
             raise self.refusal from None
         return returned

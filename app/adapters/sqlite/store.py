@@ -1,6 +1,6 @@
 """Everything the service keeps, in one SQLite file: the embedded default.
 
-Reads go through a pool of connections that cannot write; all writing goes through one thread.
+Reads go through a pool of connections that cannot write; all writing goes through one connection.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ _MESSAGE = f"SELECT {sql.MESSAGE_COLUMNS} FROM messages"
 class SqliteStore:
     """`app.ports.Store` on one file, shared by any number of threads and a few processes.
 
-    `announce` is called after a commit that leaves work for a worker, on the writing thread:
+    `announce` is called after a commit that leaves work for a worker, by the thread that made it:
     it must only ring a bell. `lock_timeout` (seconds) is how long another process may hold the
     file before StoreUnavailable. Raises StoreUnavailable if the file cannot be opened.
     """

@@ -1,17 +1,17 @@
-"""One thread that writes for all, and makes one durable commit of everything that waits.
+"""Writing by turns: everything that waits while one commit is on its way shares the next one.
 
-A disk reaches a few thousand commits a second and many more rows: units that wait while one commit
-is on its way to the disk share the next one. Each is answered after the commit that holds it.
+A disk reaches a few thousand commits a second and many more rows. Whoever writes joins the group
+that waits; the first of a group commits for all of it, and each is answered after that commit.
 """
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from itertools import chain
-from queue import SimpleQueue
 from typing import Any
 
 from app.adapters.sqlite.connections import begin, in_domain_words
@@ -19,31 +19,27 @@ from app.adapters.sqlite.statements import INSERTS, NEWS, Step, run_in_order, ru
 from app.domain.errors import StoreUnavailable
 from app.ports import News
 
-_MOST_IN_ONE_COMMIT = 256
+_MANY = 4  # that share a commit; with fewer, giving way costs more than it brings
 
 
 class Work:
-    """Something to be done inside a commit, and the lock its caller waits at."""
+    """Something to be done inside a commit: `done` once that is durable, or refused as `error`."""
 
-    __slots__ = ("_done", "act", "error", "news", "result")
+    __slots__ = ("act", "done", "error", "news", "result")
 
     def __init__(self, act: Callable[[sqlite3.Connection], Any], news: Iterable[News] = ()) -> None:
         self.act = act
         self.news = news
+        self.done = False
         self.result: Any = None
-        self.error: BaseException | None = None
-        self._done = threading.Lock()
-        self._done.acquire()
+        self.error: Exception | None = None
 
-    def answer(self) -> None:
-        """Let the caller go on."""
-        self._done.release()
-
-    def wait(self) -> Any:
-        """The result, once it is durable. Raises what the work raised, or StoreUnavailable."""
-        self._done.acquire()
+    def outcome(self) -> Any:
+        """The result. Raises what the work raised, or StoreUnavailable."""
         if self.error is not None:
             raise self.error
+        if not self.done:
+            raise StoreUnavailable("its commit was broken off")
         return self.result
 
 
@@ -53,8 +49,8 @@ class Unit(Work):
     __slots__ = ("mergeable", "steps")
 
     def __init__(self, steps: Sequence[Step]) -> None:
-        statements = {statement for statement, _ in steps}
-        super().__init__(self._run, {NEWS[s] for s in statements if s in NEWS})
+        statements = [statement for statement, _ in steps]
+        super().__init__(self._run, [NEWS[one] for one in statements if one in NEWS])
         self.steps = steps
         self.mergeable = INSERTS.issuperset(statements)
 
@@ -62,10 +58,25 @@ class Unit(Work):
         run_in_order(connection, self.steps)
 
 
-class Writer:
-    """The writing thread of one database file.
+class Group:
+    """Works that share a commit. All but the first wait for it at the `door`, `inside` of them.
 
-    `announce` is called on that thread after a commit that leaves something for a worker.
+    The door is an eventfd(2): opened for all at once, and without the interpreter lock. Threads
+    woken by one that goes on would only queue for that lock and sleep again (decision 0020).
+    """
+
+    __slots__ = ("door", "inside", "works")
+
+    def __init__(self) -> None:
+        self.works: list[Work] = []
+        self.door = -1
+        self.inside = 0
+
+
+class Writer:
+    """The turns of this process at writing one database file.
+
+    `announce` is called after a commit that leaves something for a worker, by who committed.
     """
 
     def __init__(
@@ -75,60 +86,96 @@ class Writer:
         self._connection = connection
         self._lock_timeout = lock_timeout
         self._announce = announce
-        self._waiting: SimpleQueue[Work | None] = SimpleQueue()
-        self._closing = threading.Lock()
+        self._turn = threading.Lock()  # to commit
+        self._joining = threading.Lock()  # guards what follows
+        self._answered = threading.Condition(self._joining)
+        self._next = Group()
+        self._groups = 0  # not answered
         self._closed = False
-        self._thread = threading.Thread(target=self._run, name="sqlite-writer", daemon=True)
-        self._thread.start()
 
     def do(self, work: Work) -> Any:
         """Have the work done and wait until it is durable. Raises what it raised."""
-        with self._closing:
-            if self._closed:
-                raise StoreUnavailable("the store is closed")
-            self._waiting.put(work)
-        return work.wait()
+        group = self._join(work)
+        if group.works[0] is work:
+            self._lead(group)
+        else:
+            self._wait(group)
+        return work.outcome()
 
     def close(self) -> None:
         """Finish what was accepted, refuse the rest, and close the connection."""
-        with self._closing:
-            if not self._closed:
-                self._closed = True
-                self._waiting.put(None)
-        self._thread.join()
-
-    def _run(self) -> None:
-        going = True
-        while going:
-            group, going = self._next_group()
-            if group:
-                self._commit(group)
+        with self._joining:
+            self._closed = True
+            self._answered.wait_for(lambda: not self._groups)
         self._connection.close()
 
-    def _next_group(self) -> tuple[list[Work], bool]:
-        """What waits, at least one; and whether more may come."""
-        group: list[Work] = []
-        work = self._waiting.get()
-        while work is not None:
-            group.append(work)
-            if len(group) == _MOST_IN_ONE_COMMIT or self._waiting.empty():
-                return group, True
-            work = self._waiting.get()
-        return group, False
+    def _join(self, work: Work) -> Group:
+        with self._joining:
+            if self._closed:
+                raise StoreUnavailable("the store is closed")
+            group = self._next
+            if not group.works:
+                self._groups += 1
+            elif group.door < 0:
+                group.door = _door()
+            group.works.append(work)
+        return group
+
+    def _wait(self, group: Group) -> None:
+        os.eventfd_read(group.door)
+        with self._joining:
+            group.inside -= 1
+            last = not group.inside
+        if last:
+            os.close(group.door)
+
+    def _lead(self, group: Group) -> None:
+        try:
+            with self._turn:
+                self._shut(group)
+                self._commit(group.works)
+                # Who is at work joins the next group, rather than the one after it. Its leader then
+                # goes as far as the disk, and those answered here work while the disk does.
+                self._let_others_run(group)
+            self._let_others_run(group)
+        finally:
+            self._answer(group)
+        for news in {news for work in group.works if not work.error for news in work.news}:
+            with suppress(Exception):  # a listener's trouble is not the writer's
+                self._announce(news)
+
+    def _shut(self, group: Group) -> None:
+        """Who comes from now on begins another group."""
+        with self._joining:
+            if self._next is group:
+                self._next = Group()
+
+    def _let_others_run(self, group: Group) -> None:
+        if len(group.works) >= _MANY and self._next.works:
+            os.sched_yield()
+
+    def _answer(self, group: Group) -> None:
+        self._shut(group)  # if it was broken off before its turn
+        with self._joining:
+            group.inside = len(group.works) - 1
+            self._groups -= 1
+            self._answered.notify_all()
+        if len(group.works) > 1:
+            os.eventfd_write(group.door, len(group.works) - 1)
 
     def _commit(self, group: list[Work]) -> None:
         try:
             begin(self._connection, self._lock_timeout)
             self._do_all(group)
             self._connection.execute("COMMIT")
-            self.commits += 1
-        except Exception as error:  # noqa: BLE001 - whatever it was, the writer goes on
+        except BaseException as error:
             self._give_up(group, error)
-        for work in group:
-            work.answer()
-        for news in {news for work in group if work.error is None for news in work.news}:
-            with suppress(Exception):  # a listener's trouble is not the writer's
-                self._announce(news)
+            if not isinstance(error, Exception):
+                raise  # an interrupt; whatever else it was, the writing goes on
+        else:
+            self.commits += 1
+            for work in group:
+                work.done = True
 
     def _do_all(self, group: list[Work]) -> None:
         mergeable = [work for work in group if isinstance(work, Unit) and work.mergeable]
@@ -140,12 +187,16 @@ class Writer:
                 work.error = self._alone(work)
 
     def _merged(self, units: list[Unit]) -> bool:
-        """Whether all of them could be done together; if not, none is."""
-        steps = chain.from_iterable(unit.steps for unit in units)
-        together = Work(lambda connection: run_sorted(connection, steps))
-        return self._alone(together) is None
+        """Whether all of them could be done together, as the first of a transaction; or none is."""
+        try:
+            run_sorted(self._connection, chain.from_iterable(unit.steps for unit in units))
+        except Exception:  # noqa: BLE001 - one by one they will tell
+            self._roll_back()
+            begin(self._connection, self._lock_timeout)
+            return False
+        return True
 
-    def _alone(self, work: Work) -> BaseException | None:
+    def _alone(self, work: Work) -> Exception | None:
         """Do one work under a savepoint. What it raised, and then nothing of it is left."""
         self._connection.execute("SAVEPOINT work")
         try:
@@ -159,9 +210,20 @@ class Writer:
         self._connection.execute("RELEASE work")
         return None
 
-    def _give_up(self, group: list[Work], error: Exception) -> None:
+    def _give_up(self, group: list[Work], error: BaseException) -> None:
         """Nothing of this group is stored, and each of its callers hears so."""
-        with suppress(sqlite3.Error):
-            self._connection.execute("ROLLBACK")
+        self._roll_back()
         for work in group:
-            work.error = in_domain_words(error)
+            work.error = in_domain_words(error) if isinstance(error, Exception) else None
+
+    def _roll_back(self) -> None:
+        with suppress(sqlite3.Error):  # SQLite has done so already
+            self._connection.execute("ROLLBACK")
+
+
+def _door() -> int:
+    """Each one that is counted in lets one through."""
+    try:
+        return os.eventfd(0, os.EFD_SEMAPHORE | os.EFD_CLOEXEC)
+    except OSError as error:
+        raise StoreUnavailable(f"nothing to wait at: {error.strerror}") from error
