@@ -261,4 +261,3 @@ def test_the_bell_is_rung_once_for_a_group_and_after_its_commit(
         until(lambda: waiting(writer) == 3)
     writer.close()
     assert rung == [{0, 1, 2}]
-
