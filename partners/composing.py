@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from partners.model import Endpoint, EndpointId, Message, Partner, SealedKey
 from partners.ports import KeyRing, Payload, Payloads, Place, Post
@@ -25,8 +25,7 @@ def open_key(endpoint: Endpoint, key: SealedKey, keys: KeyRing) -> SigningKey:
     return parse_signing_key(keys.open(key_place(endpoint, key.id), key.sealed).decode())
 
 
-@dataclass(frozen=True, slots=True)
-class Letter:
+class Letter(NamedTuple):
     """A message as it is to be sealed and signed: all that was read, nothing that takes long."""
 
     post_key: str
@@ -38,7 +37,11 @@ class Letter:
     address: Addressed
     key_set: str | None
     written_at: datetime
-    keys: tuple[SigningKey, ...] = field(repr=False)
+    keys: tuple[SigningKey, ...]
+
+    def __repr__(self) -> str:
+        """Its name alone: neither keys nor hashes."""
+        return f"Letter({self.post_key!r})"
 
 
 class Composer:

@@ -331,7 +331,7 @@ class DeliveryEngine:
         under_way = self._under_way.pop(letter.post_key)
         if isinstance(post, Post):
             # Its endpoint keeps us waiting from now on, however long the others took to compose.
-            self._under_way[letter.post_key] = replace(under_way, started_at=self._clock.now())
+            self._under_way[letter.post_key] = _UnderWay(under_way.message, self._clock.now())
             self._sender.submit(post)
             return
         self._not_composed(under_way.message, post, under_way.started_at)
@@ -489,8 +489,7 @@ class DeliveryEngine:
     def _record(
         self, message: Message, answer: Answer, started_at: datetime, now: datetime
     ) -> None:
-        tried = replace(message, attempts=message.attempts + 1)
-        decision = next_attempt(tried.attempts, answer, now, self._draw())
+        decision = next_attempt(message.attempts + 1, answer, now, self._draw())
         attempt = Attempt(
             message_id=message.id,
             number=message.claim,
@@ -502,7 +501,7 @@ class DeliveryEngine:
             breaker=self._gate.state(message.endpoint_id),
         )
         delivered = _first_receipt(message, now) if isinstance(decision, Accepted) else None
-        self._results.append(DeliveryResult(_after(tried, decision), attempt, delivered))
+        self._results.append(DeliveryResult(_after(message, decision), attempt, delivered))
 
     def _give_back(self, message: Message, due_at: datetime) -> None:
         self._results.append(DeliveryResult(replace(message, due_at=due_at), None))
@@ -564,13 +563,14 @@ def _first_receipt(message: Message, now: datetime) -> Delivered | None:
 
 
 def _after(message: Message, decision: Decision) -> Message:
+    """The message after one more try, which led to this."""
     match decision:
         case Accepted():
-            return moved(message, MessageState.DELIVERED)
+            return moved(message, MessageState.DELIVERED, tries=1)
         case RetryAt(at):
-            return replace(message, due_at=at)
+            return replace(message, due_at=at, attempts=message.attempts + 1)
         case GiveUp() | Disable():
-            return moved(message, MessageState.FAILED)
+            return moved(message, MessageState.FAILED, tries=1)
 
 
 def _reason(attempt: Attempt | None) -> str:

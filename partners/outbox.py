@@ -40,15 +40,22 @@ MESSAGE_FOLLOWS: Final[Mapping[MessageState, frozenset[MessageState]]] = Mapping
 """Which state may follow which. A message that waits for its next try stays pending."""
 
 
-def moved(message: Message, state: MessageState, due_at: datetime | None = None) -> Message:
-    """The message in that state, due at `due_at` (only a pending one is due).
+def moved(
+    message: Message, state: MessageState, due_at: datetime | None = None, *, tries: int = 0
+) -> Message:
+    """The message in that state after so many more tries, due at `due_at` (if it is pending).
 
     Raises TransitionRefused. The claim stays: whoever is not delivering it uses `replayed`,
     `acknowledged` or `cancelled`, which also take it away from a worker that holds it.
     """
     if state not in MESSAGE_FOLLOWS[message.state]:
         raise TransitionRefused(f"{state} may not follow {message.state}")
-    return replace(message, state=state, due_at=due_at if state is MessageState.PENDING else None)
+    return replace(
+        message,
+        state=state,
+        due_at=due_at if state is MessageState.PENDING else None,
+        attempts=message.attempts + tries,
+    )
 
 
 def replayed(message: Message, now: datetime) -> Message:

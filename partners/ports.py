@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from partners.model import (
     Attempt,
@@ -152,8 +152,7 @@ class MessageStore(Protocol):
         """The tries at one message, first to last."""
 
 
-@dataclass(frozen=True, slots=True)
-class Payload:
+class Payload(NamedTuple):
     """A message's content when it is sent.
 
     `outer` is the JSON `data` any proxy may read (ids, type, deadline, pull URL); `inner` is what
@@ -177,8 +176,7 @@ class Payloads(Protocol):
         """The payload, or None if there is nothing left to tell (the message is cancelled)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Post:
+class Post(NamedTuple):
     """One signed request, ready for the wire."""
 
     key: str  # the caller's name for it, given back with the answer

@@ -27,7 +27,10 @@ _LENGTH: Final = struct.Struct(">I")
 _COMMAND: Final = (sys.executable, "-m", "partners.scribe")
 _ROOT: Final = Path(__file__).resolve().parent.parent
 _PIPE_BYTES: Final = 1 << 20  # as many as an ordinary user may ask for
-_BATCHES_WAITING: Final = 2  # one that is being written, one so that it need not wait for us
+# What may wait for it: enough to be busy while we claim and store, and no more than the pipe holds
+# with room to spare. One that hangs must not hang us with it.
+_BATCHES_WAITING: Final = 8
+_BYTES_WAITING: Final = _PIPE_BYTES // 4 * 3
 
 
 class Scribe:
@@ -41,7 +44,7 @@ class Scribe:
         self._on_start = on_start
         self._process: _Process | None = None
         self._reader: threading.Thread | None = None
-        self._away: deque[list[Letter]] = deque()
+        self._away: deque[tuple[list[Letter], int]] = deque()
         self._back: deque[list[Post | str]] = deque()
         self._failed = threading.Event()
         self._wake: Callable[[], None] = lambda: None
@@ -54,25 +57,28 @@ class Scribe:
         """Begin to write these; False if it is busy, or no more."""
         if self._failed.is_set() or len(self._away) >= _BATCHES_WAITING:
             return False
-        self._away.append(letters)
+        packed = _packed(letters)
+        if len(packed) + sum(size for _, size in self._away) > _BYTES_WAITING:
+            return False
+        self._away.append((letters, len(packed)))
         with suppress(OSError):  # it died: whoever reads from it notices
-            _put(self._started().stdin, letters)
+            _put(self._started().stdin, packed)
         return True
 
     def written(self) -> list[tuple[Letter, Post | str]]:
         """What was written since the last call; a word instead of a post says what was wrong."""
         done: list[tuple[Letter, Post | str]] = []
         while self._back:
-            done += zip(self._away.popleft(), self._back.popleft(), strict=True)
+            done += zip(self._away.popleft()[0], self._back.popleft(), strict=True)
         while self._failed.is_set() and not self._back and self._away:
-            lost = self._away.popleft()
+            lost, _ = self._away.popleft()
             done += [(letter, written(letter, self._signer)) for letter in lost]
         return done
 
     @property
     def waiting(self) -> int:
         """How many letters are not back yet."""
-        return sum(map(len, self._away))
+        return sum(len(letters) for letters, _ in self._away)
 
     def close(self) -> list[Letter]:
         """End the process; the letters that are not back."""
@@ -84,7 +90,7 @@ class Scribe:
                 self._process.stdin.close()
             self._process.stdout.close()
             self._process.wait()
-        lost = [letter for batch in self._away for letter in batch]
+        lost = [letter for letters, _ in self._away for letter in letters]
         self._away.clear()
         self._back.clear()
         return lost
@@ -97,7 +103,7 @@ class Scribe:
                 target=self._read, args=(self._process.stdout,), name="scribe", daemon=True
             )
             self._reader.start()
-            _put(self._process.stdin, self._signer.key)
+            _put(self._process.stdin, _packed(self._signer.key))
         return self._process
 
     def _read(self, pipe: IO[bytes]) -> None:
@@ -120,12 +126,14 @@ class _Process(subprocess.Popen[bytes]):
         pipe = subprocess.PIPE
         # A group of its own: an interrupt from the keyboard is the service's to handle.
         super().__init__(command, stdin=pipe, stdout=pipe, cwd=_ROOT, process_group=0)
-        # Room for all that may wait: a scribe that hangs must not hang us with it.
         fcntl.fcntl(self.stdin, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
 
 
-def _put(pipe: IO[bytes], value: Any) -> None:
-    packed = pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
+def _packed(value: Any) -> bytes:
+    return pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
+
+
+def _put(pipe: IO[bytes], packed: bytes) -> None:
     pipe.write(_LENGTH.pack(len(packed)) + packed)
     pipe.flush()
 
@@ -147,7 +155,7 @@ def main() -> None:
     if key := next(said, None):
         signer = Signer(key)
         for letters in said:
-            _put(sys.stdout.buffer, [written(letter, signer) for letter in letters])
+            _put(sys.stdout.buffer, _packed([written(letter, signer) for letter in letters]))
 
 
 if __name__ == "__main__":

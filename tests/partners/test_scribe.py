@@ -107,12 +107,11 @@ def test_whoever_made_it_is_told_of_its_process() -> None:
         scribe.close()
 
 
-def test_it_takes_two_batches_and_no_third_meanwhile(scribe: Scribe) -> None:
-    assert scribe.take([a_letter(1)])
-    assert scribe.take([a_letter(2)])
-    assert not scribe.take([a_letter(3)])
-    _all_written(scribe, 2)
-    assert scribe.take([a_letter(3)])
+def test_it_takes_eight_batches_and_no_ninth_meanwhile(scribe: Scribe) -> None:
+    assert [scribe.take([a_letter(n)]) for n in range(9)] == [True] * 8 + [False]
+    assert scribe.waiting == 8
+    _all_written(scribe, 8)
+    assert scribe.take([a_letter(8)])
 
 
 def test_a_letter_that_cannot_be_written_says_why_and_stops_no_other(scribe: Scribe) -> None:
@@ -141,13 +140,16 @@ def test_a_scribe_that_hangs_does_not_hang_its_engine(scribe: Scribe) -> None:
     _all_written(scribe, 1)
     assert scribe._process is not None
     os.kill(scribe._process.pid, signal.SIGSTOP)
-    long = [a_letter(n, size=400) for n in range(1, 33)]
+    long = [[a_letter(16 * n + m, size=300) for m in range(16)] for n in range(3)]
     began = time.monotonic()
-    assert scribe.take(long[:16])
-    assert scribe.take(long[16:])
-    assert not scribe.take([a_letter(40)])
+    assert scribe.take(long[0])
+    assert scribe.take(long[1])
+    assert not scribe.take(long[2])  # 330 kB each, and the pipe holds one MB
+    assert scribe.take([a_letter(48)])
     assert time.monotonic() - began < 30  # it hangs for ever
-    assert scribe.close() == long
+    assert [letter.post_key for letter in scribe.close()] == [
+        f"msg_{n}.1" for n in (*range(32), 48)
+    ]
 
 
 def test_it_ends_when_its_engine_is_gone(scribe: Scribe) -> None:
@@ -171,5 +173,7 @@ def test_it_ends_in_silence_when_its_engine_dies_in_the_middle_of_a_word(
 
 
 def test_no_key_is_shown(scribe: Scribe) -> None:
-    assert str(KEYS[1]) not in repr(a_letter(1))
-    assert "PrivateKey" not in repr(a_letter(1))
+    letter = a_letter(1)
+    assert repr(letter) == "Letter('msg_1.1')"
+    assert letter.post_key in f"{letter}"
+    assert str(KEYS[1]) not in f"{letter} {[letter]}"

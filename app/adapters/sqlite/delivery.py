@@ -16,11 +16,14 @@ NEXT_DUE = f"SELECT min(due_at) FROM messages WHERE {_WAITING}"
 
 _DUE = f"{_WAITING} AND due_at <= ? ORDER BY due_at, seq LIMIT ?"
 SELECT_DUE = f"SELECT {MESSAGE_COLUMNS} FROM messages WHERE {_DUE}"
+# As they stand once they are taken up until the first value.
+_TAKEN = MESSAGE_COLUMNS.replace(" due_at,", " ?,").replace(" claim,", " claim + 1,")
+_SELECT_TAKEN = f"SELECT {_TAKEN} FROM messages WHERE {_DUE}"
 _TAKE_DUE = f"""UPDATE messages SET claim = claim + 1, due_at = ?
     WHERE seq IN (SELECT seq FROM messages WHERE {_DUE})"""
 _NAMED = "SELECT value FROM json_each(?)"  # any number of ids in one value
 _DUE_OF = f"{_WAITING} AND due_at <= ? AND id IN ({_NAMED})"
-_SELECT_DUE_OF = f"SELECT {MESSAGE_COLUMNS} FROM messages WHERE {_DUE_OF} ORDER BY due_at, seq"
+_SELECT_TAKEN_OF = f"SELECT {_TAKEN} FROM messages WHERE {_DUE_OF} ORDER BY messages.due_at, seq"
 _TAKE_DUE_OF = f"UPDATE messages SET claim = claim + 1, due_at = ? WHERE {_DUE_OF}"
 _PAGE = f"SELECT seq, {MESSAGE_COLUMNS} FROM messages WHERE"
 _IN_ORDER = " ORDER BY seq LIMIT ?"
@@ -47,10 +50,10 @@ Outcome = tuple[str, Row, Row | None, Row | None]  # message id, its change, att
 
 
 def claim(connection: sqlite3.Connection, now: int, limit: int, until: int) -> list[Row]:
-    """Take up due messages until `until`. Their rows as they were, in the order they were due."""
-    found = connection.execute(SELECT_DUE, (now, limit)).fetchall()
+    """Take up due messages until `until`. Their rows, in the order they were due."""
+    taken = connection.execute(_SELECT_TAKEN, (until, now, limit)).fetchall()
     connection.execute(_TAKE_DUE, (until, now, limit))
-    return found
+    return taken
 
 
 def claim_named(
@@ -58,9 +61,9 @@ def claim_named(
 ) -> list[Row]:
     """As `claim`, of these ids only."""
     named = json.dumps(ids)
-    found = connection.execute(_SELECT_DUE_OF, (now, named)).fetchall()
+    taken = connection.execute(_SELECT_TAKEN_OF, (until, now, named)).fetchall()
     connection.execute(_TAKE_DUE_OF, (until, now, named))
-    return found
+    return taken
 
 
 def outcome(result: DeliveryResult) -> Outcome:

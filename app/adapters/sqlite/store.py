@@ -8,7 +8,6 @@ from __future__ import annotations
 import sqlite3
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -205,19 +204,17 @@ class SqliteStore:
         due_at = self.next_due_at()
         if limit < 1 or due_at is None or due_at > now:
             return []
-        until = now + lease
-        due = (micros(now), limit, micros(until))
-        found = self._writer.do(Work(lambda connection: delivery.claim(connection, *due)))
-        return _taken(found, until)
+        due = (micros(now), limit, micros(now + lease))
+        taken = self._writer.do(Work(lambda connection: delivery.claim(connection, *due)))
+        return list(map(rows.message_of, taken))
 
     def claim(self, ids: Sequence[MessageId], now: datetime, lease: timedelta) -> list[Message]:
         """Take up those of these that are pending and due, oldest first."""
         if not ids:
             return []
-        until = now + lease
-        due = (list(ids), micros(now), micros(until))
-        found = self._writer.do(Work(lambda connection: delivery.claim_named(connection, *due)))
-        return _taken(found, until)
+        due = (list(ids), micros(now), micros(now + lease))
+        taken = self._writer.do(Work(lambda connection: delivery.claim_named(connection, *due)))
+        return list(map(rows.message_of, taken))
 
     def due(self, now: datetime, limit: int) -> list[Message]:
         """Pending messages with `due_at <= now`, oldest first. Nothing is taken up."""
@@ -335,9 +332,3 @@ class SqliteStore:
             reader.close()
         else:
             self._idle_readers.append(reader)
-
-
-def _taken(found: list[Any], until: datetime) -> list[Message]:
-    """The messages of rows as they were before they were taken up until then."""
-    waiting = [rows.message_of(row) for row in found]
-    return [replace(message, claim=message.claim + 1, due_at=until) for message in waiting]
