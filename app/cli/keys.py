@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import click
 
-from app.cli.operating import cannot_start
+from app.cli.operating import ending_if_refused
 from app.cli.showing import give, json_option
 
 if TYPE_CHECKING:
     from app.settings import Settings
-
-R = TypeVar("R")
 
 
 @click.group()
@@ -28,7 +25,8 @@ def create(as_json: bool) -> None:
     """Make the first root keys. Never replaces any: all that was sealed would be lost."""
     from app.bootstrap import make_root_keys
 
-    _act(lambda: make_root_keys(_settings()))
+    with ending_if_refused():
+        make_root_keys(_settings())
     give(as_json, {"key": 1}, "The root keys are made; key 1 seals.")
 
 
@@ -38,7 +36,8 @@ def list_keys(as_json: bool) -> None:
     """List the root keys by their ids. Nothing of a key itself is shown."""
     from app.bootstrap import root_key_ids
 
-    *older, newest = _act(lambda: root_key_ids(_settings()))
+    with ending_if_refused():
+        *older, newest = root_key_ids(_settings())
     rows = [{"key": key_id, "seals": False} for key_id in older] + [{"key": newest, "seals": True}]
     lines = [
         f"key {row['key']:5}  {'seals and opens' if row['seals'] else 'opens'}" for row in rows
@@ -62,7 +61,8 @@ def rotate(as_json: bool) -> None:
     """Add a root key, which seals from now on. The older ones stay, to open."""
     from app.bootstrap import add_root_key
 
-    key_id = _act(lambda: add_root_key(_settings()))
+    with ending_if_refused():
+        key_id = add_root_key(_settings())
     give(
         as_json,
         {"key": key_id},
@@ -75,13 +75,3 @@ def _settings() -> Settings:
     from app.settings import Settings
 
     return Settings.from_env(os.environ)
-
-
-def _act(act: Callable[[], R]) -> R:
-    from app.bootstrap import StartRefused
-    from app.settings import BadSettings
-
-    try:
-        return act()
-    except (BadSettings, StartRefused) as fault:
-        cannot_start(fault.problems)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from app.cli.operating import cannot_start
+from app.cli.operating import ending_if_refused
 from app.cli.showing import give, json_option
 
 if TYPE_CHECKING:
@@ -53,12 +53,10 @@ def export_keys(file: Path, as_json: bool) -> None:
 def _wrapped_keys() -> Iterator[Settings]:
     """The settings, if they name root keys that KMS wraps; every refusal as one sentence."""
     from app.bootstrap import StartRefused
-    from app.settings import PREFIX, BadSettings, Settings
+    from app.settings import PREFIX, Settings
 
-    try:
+    with ending_if_refused():
         settings = Settings.from_env(os.environ)
         if settings.keys != "kms":
-            cannot_start([f"this is for {PREFIX}KEYS=kms; a root-key file is copied as it is"])
+            raise StartRefused(f"this is for {PREFIX}KEYS=kms; a root-key file is copied as it is")
         yield settings
-    except (BadSettings, StartRefused) as fault:
-        cannot_start(fault.problems)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from app.cli.showing import FAILED, MISCONFIGURED, give, stop
 
@@ -16,18 +16,23 @@ if TYPE_CHECKING:
 
 def built() -> Runtime:
     """The service's parts by the settings of the environment, or the end with every problem."""
-    from app.bootstrap import StartRefused, build
-    from app.settings import BadSettings, Settings
+    from app.bootstrap import build
+    from app.settings import Settings
+
+    with ending_if_refused():
+        return build(Settings.from_env(os.environ))
+
+
+@contextmanager
+def ending_if_refused() -> Iterator[None]:
+    """If the settings or a start are refused, the end with every problem."""
+    from app.bootstrap import StartRefused
+    from app.settings import BadSettings
 
     try:
-        return build(Settings.from_env(os.environ))
+        yield
     except (BadSettings, StartRefused) as fault:
-        cannot_start(fault.problems)
-
-
-def cannot_start(problems: list[str]) -> NoReturn:
-    """End, naming each problem."""
-    stop(MISCONFIGURED, "cannot start:\n  " + "\n  ".join(problems))
+        stop(MISCONFIGURED, "cannot start:\n  " + "\n  ".join(fault.problems))
 
 
 @contextmanager

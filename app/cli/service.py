@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from app.cli.operating import built, cannot_start
+from app.cli.operating import built, ending_if_refused
 from app.cli.showing import give, json_option
 
 
@@ -22,8 +22,6 @@ def serve(ready_file: Path | None, as_json: bool) -> None:
     Settings come from the environment: see `report-remove settings`. Stop it with SIGTERM; what is
     in flight is finished or given back.
     """
-    from app.bootstrap import StartRefused
-    from app.settings import BadSettings
     from app.wsgi import serve as run
 
     def ready(facts: dict[str, Any]) -> None:
@@ -37,10 +35,8 @@ def serve(ready_file: Path | None, as_json: bool) -> None:
         if ready_file:
             ready_file.write_text(json.dumps(facts))
 
-    try:
+    with ending_if_refused():
         run(built(), ready)
-    except (BadSettings, StartRefused) as fault:
-        cannot_start(fault.problems)
 
 
 @click.command()
