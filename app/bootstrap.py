@@ -125,11 +125,14 @@ def build(settings: Settings, clock: Clock | None = None) -> Runtime:
     """Wire everything. Raises StartRefused; nothing listens or is posted before it is started."""
     bell = Bell()
     base = foundation(settings, bell.ring, clock)
-    processor = OneProcessor.drawn() if settings.processors == "one" else None
-    signer = base.services.manage_partners.signer
-    scribe = Scribe(signer, processor.send_away) if processor else Scribe(signer)
-    worker = Worker(base.services, engine(base, scribe), bell, base.metrics, base.journal)
-    return Runtime(settings, base.services, web_context(base), worker, base.store, processor)
+    with _closing_if_refused(base.store):
+        context = web_context(base)
+        processor = OneProcessor.drawn() if settings.processors == "one" else None
+        signer = base.services.manage_partners.signer
+        scribe = Scribe(signer, processor.send_away) if processor else Scribe(signer)
+        # The sender holds descriptors from here on: nothing that can be refused comes after it.
+        worker = Worker(base.services, engine(base, scribe), bell, base.metrics, base.journal)
+    return Runtime(settings, base.services, context, worker, base.store, processor)
 
 
 def foundation(
@@ -151,11 +154,22 @@ def foundation(
     verifiers = _verifiers(settings, keys, clock, journal) if takes_reports else {}
     intake = _intake(settings)
     store = _store(settings, announce)
-    _check_policies(store, policies)
-    retention = Retention(settings.case_keep, settings.withdrawal_limit, settings.scrubbed_keep)
-    house = House(store, keys, clock, RandomIds(), intake, retention)
-    services = _services(settings, house, verifiers, policies, journal, metrics)
+    with _closing_if_refused(store):
+        _check_policies(store, policies)
+        retention = Retention(settings.case_keep, settings.withdrawal_limit, settings.scrubbed_keep)
+        house = House(store, keys, clock, RandomIds(), intake, retention)
+        services = _services(settings, house, verifiers, policies, journal, metrics)
     return Foundation(settings, services, metrics, journal)
+
+
+@contextmanager
+def _closing_if_refused(store: Store) -> Iterator[None]:
+    """Whatever fails in here: the store is given to nobody, so it is closed."""
+    try:
+        yield
+    except BaseException:
+        store.close()
+        raise
 
 
 def engine(base: Foundation, scribe: Scribe | None = None) -> DeliveryEngine:
@@ -366,7 +380,6 @@ def _check_policies(store: Store, policies: Mapping[str, DeadlinePolicy]) -> Non
     except StoreUnavailable as fault:
         raise StartRefused(f"the partners cannot be read: {fault}") from None
     if missing:
-        store.close()
         raise StartRefused(*(f"a partner has the deadline policy {m}, unknown" for m in missing))
 
 
