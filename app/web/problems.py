@@ -22,6 +22,8 @@ from partners.errors import PartnerError
 View = TypeVar("View", bound=Callable[..., Any])
 
 MEDIA_TYPE = "application/problem+json"
+SOON = "2"  # seconds: what locks a database, or throttles a table, is mostly over by then
+UNKNOWN = "Unknown field."
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,9 +223,6 @@ def install(app: Flask) -> None:
     app.register_error_handler(Exception, _unforeseen)
 
 
-SOON = "2"  # seconds: what locks a database, or throttles a table, is mostly over by then
-
-
 def document(context: Context, code: str, **more: Any) -> tuple[int, dict[str, Any]]:
     """Status and members of the problem of that code; it is counted."""
     context.metrics.refusals.labels(code).inc()
@@ -302,6 +301,3 @@ def _walk(tree: Any, pointer: str) -> list[tuple[str, str]]:
                 rows += _walk(branch, pointer + step)
         return rows
     return [(pointer, str(sentence)) for sentence in (tree if isinstance(tree, list) else [tree])]
-
-
-UNKNOWN = "Unknown field."
