@@ -5,10 +5,10 @@
                      aws_access_key_id=ROOT, aws_secret_access_key=ROOT)
 
 With `auth=True` signatures, policies and roles are enforced, as on AWS; ROOT is the account itself
-and may do everything. An emulator forgets all it had when it ends. `python -m infra.cloud.emulator`
-runs one until it is told to stop and prints its endpoint as a line of JSON. It lives in
-.venv-ministack (./test and ./run --cloud make it from locks/ministack.txt): it pins a botocore that
-is not ours.
+and may do everything. An emulator forgets all it had when it ends, and ends at the latest with the
+process that began it, however that one ends. `python -m infra.cloud.emulator` runs one until it is
+told to stop and prints its endpoint as a line of JSON. It lives in .venv-ministack (./test and
+./run --cloud make it from locks/ministack.txt): it pins a botocore that is not ours.
 """
 
 from __future__ import annotations
@@ -32,6 +32,18 @@ ACCOUNT = "000000000000"
 ROOT = "test"  # the access key, and the secret, of the account itself
 INTERPRETER = Path(__file__).parents[2] / ".venv-ministack" / "bin" / "python"
 PATIENCE = 30.0  # seconds until it must answer
+
+# Only we hold the other end of its standard input: that end closes with us, killed or not.
+_ENDING_WITH_US = """
+import os, runpy, signal, threading
+
+def wait_for_the_end():
+    os.read(0, 1)
+    os.killpg(0, signal.SIGKILL)
+
+threading.Thread(target=wait_for_the_end, daemon=True).start()
+runpy.run_module("ministack", run_name="__main__", alter_sys=True)
+"""
 
 
 class EmulatorFailed(Exception):
@@ -70,10 +82,10 @@ def _free_port() -> int:
 def _start(port: int, auth: bool, state: Path, log: Path) -> subprocess.Popen[bytes]:
     with log.open("wb") as lines:
         return subprocess.Popen(  # noqa: S603 - our own interpreter and module
-            [str(INTERPRETER), "-m", "ministack"],
+            [str(INTERPRETER), "-c", _ENDING_WITH_US],
             env=_environment(port, auth, state),
             cwd=state,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
             stdout=lines,
             stderr=subprocess.STDOUT,
             start_new_session=True,  # so that the functions it runs end with it
@@ -130,9 +142,8 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 
     The session is its own, so nothing else is in the group.
     """
-    with suppress(ProcessLookupError):
+    with process, suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
 
 
 def _main() -> None:

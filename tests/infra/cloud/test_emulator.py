@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -40,6 +43,34 @@ def test_it_listens_on_loopback_and_ends_with_all_it_started(tmp_path: Path) -> 
     assert (tmp_path / "emulator.log").stat().st_size > 0
     with socket.socket() as probe:
         assert probe.connect_ex(("127.0.0.1", port or 0)) != 0
+
+
+_WITH_ONE = """
+import signal
+from infra.cloud.emulator import emulator
+
+with emulator():
+    print("up", flush=True)
+    signal.pause()
+"""
+
+
+@pytest.mark.parametrize("ended_by", [signal.SIGTERM, signal.SIGKILL])
+def test_it_ends_with_whoever_began_it(ended_by: signal.Signals, tmp_path: Path) -> None:
+    """SIGTERM as Python takes it by default: at once, without a word to any `finally`."""
+    with subprocess.Popen(
+        [sys.executable, "-c", _WITH_ONE],
+        cwd=Path(module.__file__).parents[2],
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        stdout=subprocess.PIPE,
+    ) as began:
+        assert began.stdout is not None
+        assert began.stdout.readline() == b"up\n"
+        (running,) = psutil.Process(began.pid).children(recursive=True)
+        began.send_signal(ended_by)
+    assert began.returncode == -ended_by
+    psutil.wait_procs([running], timeout=10)
+    assert not running.is_running()
 
 
 def test_it_forgets_and_leaves_no_files() -> None:
