@@ -6,8 +6,9 @@ import secrets
 
 from infra.broker.configuration import Configuration, KeyEntry, ProviderEntry, SignerEntry
 from infra.broker.days import DayBook
-from infra.broker.desk import Desk
+from infra.broker.desk import Desk, utc_now
 from infra.broker.errors import SignerUnavailable, StartRefused
+from infra.broker.held import Clock
 from infra.broker.issuance import IssuerKey, KeyRing, Predicate, problems_of
 from infra.broker.journal import Journal
 from infra.broker.keys import (
@@ -58,13 +59,16 @@ def load_keys(signer: BlindSigner, configuration: Configuration) -> list[IssuerK
     return keys
 
 
-def assemble(configuration: Configuration, journal: Journal) -> tuple[Desk, DayBook]:
+def assemble(
+    configuration: Configuration, journal: Journal, clock: Clock = utc_now
+) -> tuple[Desk, DayBook]:
     """The desk, and the database to close at the end. Raises StartRefused."""
     signer = open_signer(configuration.signer)
     keys = load_keys(signer, configuration)
     days = DayBook(configuration.database)
     providers = make_providers(configuration)
-    return Desk(KeyRing(keys), signer, providers, days, configuration.limits, journal), days
+    ring, limits = KeyRing(keys), configuration.limits
+    return Desk(ring, signer, providers, days, limits, journal, clock), days
 
 
 def make_providers(configuration: Configuration) -> dict[str, Provider]:

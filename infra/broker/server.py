@@ -12,8 +12,9 @@ from waitress.server import create_server
 
 from infra.broker.assembly import assemble
 from infra.broker.configuration import Configuration
-from infra.broker.desk import Desk
+from infra.broker.desk import Desk, utc_now
 from infra.broker.errors import StartRefused
+from infra.broker.held import Clock
 from infra.broker.journal import Event, Journal, silence_libraries
 from infra.broker.web import create_app
 
@@ -22,11 +23,15 @@ DEVELOPMENT_WARNINGS = ("this broker checks nobody", "anyone who reaches it gets
 PLAIN_SIGNER_WARNING = "the signer is Python's pow(): not constant time, for development only"
 
 
-def serve(configuration: Configuration, ready: Callable[[dict[str, Any]], None]) -> None:
+def serve(
+    configuration: Configuration,
+    ready: Callable[[dict[str, Any]], None],
+    clock: Clock = utc_now,
+) -> None:
     """Serve until a signal. Raises StartRefused."""
     journal = Journal()
     silence_libraries(journal)
-    desk, days = assemble(configuration, journal)
+    desk, days = assemble(configuration, journal, clock)
     desk.tidy()
     server = _listen(configuration, create_app(configuration, desk, journal))
     for number in (signal.SIGTERM, signal.SIGINT):

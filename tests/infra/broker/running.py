@@ -142,11 +142,11 @@ def is_signed(key: IssuerKey, request: bytes, signature: bytes) -> bool:
 
 
 class Process:
-    """`python -m infra.broker serve`, and everything that it says."""
+    """A broker's process, and everything that it says."""
 
-    def __init__(self, path: Path, *options: str, env: dict[str, str] | None = None) -> None:
+    def __init__(self, *command: str, env: dict[str, str] | None = None) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "infra.broker", "serve", "--config", str(path), *options],
+            [sys.executable, "-m", *command],
             cwd=ROOT,
             env=os.environ | (env or {}),
             stdout=subprocess.PIPE,
@@ -171,8 +171,21 @@ class Process:
 
 @contextmanager
 def process(path: Path, *options: str, env: dict[str, str] | None = None) -> Iterator[Process]:
-    """A broker process in development, killed at the end if it is still there."""
-    running = Process(path, "--development", *options, env=env)
+    """`serve --development`, killed at the end if it is still there."""
+    command = ("infra.broker", "serve", "--config", str(path), "--development")
+    with killed(Process(*command, *options, env=env)) as running:
+        yield running
+
+
+@contextmanager
+def process_at(path: Path, now: datetime) -> Iterator[Process]:
+    """The same, but at that moment: for tests of a day's limit, which the real clock may end."""
+    with killed(Process("tests.infra.broker.at", now.isoformat(), str(path))) as running:
+        yield running
+
+
+@contextmanager
+def killed(running: Process) -> Iterator[Process]:
     try:
         yield running
     finally:

@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -25,10 +26,13 @@ from tests.infra.broker.running import (
     is_signed,
     passed,
     process,
+    process_at,
     request_bytes,
     write,
 )
 from tests.journeys.processes import free_port
+
+NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 
 
 def command(*arguments: str, env: dict[str, str] | None = None) -> tuple[int, str, str]:
@@ -72,7 +76,7 @@ def test_the_limit_outlives_a_restart_and_a_grant_does_not(tmp_path: Path, keys:
     path = write(tmp_path, keys)
     statuses = []
     for _ in range(3):
-        with process(path) as broker:
+        with process_at(path, NOON) as broker:
             answer = requests.post(
                 f"{broker.url}/providers/development/start",
                 data={"age": "15", "person": "alice"},
@@ -90,7 +94,7 @@ def test_the_limit_outlives_a_restart_and_a_grant_does_not(tmp_path: Path, keys:
                 )
             grant = answer.cookies
     assert statuses == ["/pass", "/pass", "/pass?problem=limit"]
-    with process(path) as broker:
+    with process_at(path, NOON) as broker:
         assert requests.get(f"{broker.url}/grant", cookies=grant, timeout=60).status_code == 404
 
 
@@ -106,7 +110,7 @@ def test_two_brokers_at_once_keep_one_limit(tmp_path: Path, keys: Path) -> None:
         )
     )
     statuses: list[int] = []
-    with process(first) as one, process(second) as two:
+    with process_at(first, NOON) as one, process_at(second, NOON) as two:
         sessions = [(passed(broker.url, "alice"), broker.url) for broker in (one, two) * 2]
 
         def drain(session: requests.Session, url: str) -> None:
