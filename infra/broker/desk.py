@@ -7,8 +7,16 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from infra.broker.days import DayBook
-from infra.broker.errors import Code, NoPass, NotSigned, NotYet, SignerUnavailable, Word
-from infra.broker.grants import LIFETIME, Grant, Person, day_of
+from infra.broker.errors import (
+    Code,
+    LimitReached,
+    NoPass,
+    NotSigned,
+    NotYet,
+    SignerUnavailable,
+    Word,
+)
+from infra.broker.grants import LIFETIME, Grant, Person, day_of, lifted_in
 from infra.broker.held import Clock, Held
 from infra.broker.issuance import IssuerKey, KeyRing, TokenRequest
 from infra.broker.journal import Event, Journal
@@ -28,10 +36,11 @@ class Visit:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """Where a browser is sent, and the id of its visit."""
+    """Where a browser is sent, the id of its visit, and the state with which it comes back."""
 
     url: str = field(repr=False)
     visit: str = field(repr=False)
+    state: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +96,8 @@ class Desk:
         if isinstance(answer, Person):
             return self._grant(asked, answer)
         if isinstance(answer, Away):
-            return Sent(answer.url, self._visits.put(Visit(provider, answer.kept)))
+            visit = self._visits.put(Visit(provider, answer.kept))
+            return Sent(answer.url, visit, answer.state)
         return answer
 
     def finish(self, provider: str, visit_id: str, query: Mapping[str, str]) -> Granted | Sent:
@@ -105,6 +115,10 @@ class Desk:
             return Sent("", self._visits.put(visit))
         except NoPass as refusal:
             raise self._noted(refusal, provider) from None
+
+    def leave(self, visit_id: str) -> None:
+        """Forget that visit, if it is there."""
+        self._visits.take(visit_id)
 
     def grant(self, grant_id: str) -> Grant | None:
         """The grant of that id, unless it has ended."""
@@ -137,7 +151,7 @@ class Desk:
     def _counted(self, grant: Grant, key: IssuerKey, blinded: int) -> bytes:
         """Count first, then sign: whoever asks twice at once gets no more than the limit."""
         if not self._days.count_one(grant.day, grant.person, self._limits.tokens_per_day):
-            raise NotSigned(Code.DAILY_LIMIT)
+            raise LimitReached(lifted_in(grant.day, self._clock()))
         try:
             return sign(self._signer, key, blinded)
         except BaseException as fault:

@@ -4,6 +4,7 @@ BrokerError
 ├── StartRefused          the configuration, a key or the database cannot be used
 ├── SignerUnavailable     the key's device failed, or its answer did not verify
 ├── NotSigned(code)       a token request that is refused
+│   └── LimitReached      this person's tokens of a day are signed
 └── NoPass(word)          a person who is given no pass
     └── NotYet            the provider is still checking
 """
@@ -66,6 +67,14 @@ class NotSigned(BrokerError):
     def __init__(self, code: Code) -> None:
         super().__init__(code)
         self.code = code
+
+
+class LimitReached(NotSigned):
+    """A person's tokens of a day are signed; it is of use to come again after `seconds`."""
+
+    def __init__(self, seconds: int) -> None:
+        super().__init__(Code.DAILY_LIMIT)
+        self.seconds = seconds
 
 
 class NoPass(BrokerError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import math
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -12,7 +13,8 @@ from infra.broker.errors import Code, NotSigned
 from infra.broker.issuance import Predicate
 
 LIFETIME = timedelta(minutes=10)
-_DAY = 86_400  # seconds; the Unix clock knows no leap seconds, so UTC midnight is a multiple
+_HOUR = 3600  # seconds
+_DAY = 24 * _HOUR  # seconds; the Unix clock knows no leap seconds, so UTC midnight is a multiple
 
 PersonTag = NewType("PersonTag", bytes)
 
@@ -49,6 +51,17 @@ class Grant:
 def day_of(now: datetime) -> int:
     """UTC days since 1970."""
     return int(now.timestamp()) // _DAY
+
+
+def lifted_in(day: int, now: datetime) -> int:
+    """Seconds until the limit of that day holds nobody back: whole hours, at least one."""
+    # It follows from the clock, never from when somebody had their tokens. The very second would
+    # help nobody: people are told 'tomorrow'. Devices that kept to it would all come as the day
+    # begins, and that would show who had reached yesterday's limit: it would join two days, which
+    # their keys keep apart. A grant from before midnight is held back no longer, for another may be
+    # had at once; it hears an hour too, as in the last hour of its day.
+    left = (day + 1) * _DAY - now.timestamp()
+    return max(1, math.ceil(left / _HOUR)) * _HOUR
 
 
 def person_tag(key_of_day: bytes, provider: str, subject: str) -> PersonTag:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
+from hashlib import sha256
 
 from flask import Flask, Response, render_template, request, url_for
 from werkzeug.exceptions import HTTPException
 
 from infra.broker.configuration import Configuration
 from infra.broker.desk import Desk, Granted, Sent
-from infra.broker.errors import Code, NoPass, NotSigned, SignerUnavailable, Word
+from infra.broker.errors import Code, LimitReached, NoPass, NotSigned, SignerUnavailable, Word
 from infra.broker.grants import LIFETIME
 from infra.broker.issuance import directory
 from infra.broker.journal import Event, Journal
@@ -18,10 +20,13 @@ MOST_BODY = 4096  # bytes; a token request has 259
 DIRECTORY_TYPE = "application/private-token-issuer-directory"
 REQUEST_TYPE = "application/private-token-request"
 RESPONSE_TYPE = "application/private-token-response"
-PASS, VISIT = "pass", "visit"  # the two cookies
+PASS, VISIT = "pass", "visit"  # the cookies; of visits there may be several
+MOST_VISITS = 4  # that one browser may be at, each in a tab of its own
 # A browser takes a cookie of this prefix from this very host by TLS alone, so no neighbour's page
 # can put its own grant or visit in a young person's place.
 HOST_ONLY = "__Host-"
+SOON = 2  # seconds, after which a key's device may have come back
+_NAMED = 16  # hexadecimal digits of a state's digest in a cookie's name
 PAGES = ("start", "finish")  # views that a person's browser is at, not a script
 
 PROBLEMS: dict[Word, str] = {
@@ -129,17 +134,21 @@ class _Views:
         if isinstance(answer, Granted):
             return self._with_pass(answer)
         if isinstance(answer, Sent):
-            return self._with_visit(_to(answer.url), answer)
+            return self._with_visit(_to(answer.url), answer, self._visit_cookie(answer.state))
         return self._page(answer.template, name)
 
     def finish(self, name: str) -> Response:
         if request.method == "HEAD":  # Flask adds it; whoever only looks must not use a visit up
             return problem(Code.METHOD)
-        visit = request.cookies.get(self._visit, "")
-        answer = self._desk.finish(name, visit, request.args.to_dict())
+        cookie = self._visit_cookie(request.args.get("state", ""))
+        visit = request.cookies.get(cookie, "")
+        try:
+            answer = self._desk.finish(name, visit, request.args.to_dict())
+        except NoPass as refusal:
+            return self._without(_to_problem(refusal.word), cookie)
         if isinstance(answer, Granted):
-            return self._with_pass(answer)
-        return self._with_visit(self._page("pending.html", name), answer)
+            return self._without(self._with_pass(answer), cookie)
+        return self._with_visit(self._page("pending.html", name), answer, cookie)
 
     def grant(self) -> Response:
         grant = self._desk.grant(request.cookies.get(self._pass, ""))
@@ -167,12 +176,30 @@ class _Views:
     def _with_pass(self, granted: Granted) -> Response:
         answer = _to("/pass")
         self._set_cookie(answer, self._pass, granted.grant)
-        secure = self._configuration.secure
-        answer.delete_cookie(self._visit, secure=secure, samesite="Lax", httponly=True)
         return answer
 
-    def _with_visit(self, answer: Response, sent: Sent) -> Response:
-        self._set_cookie(answer, self._visit, sent.visit)
+    def _with_visit(self, answer: Response, sent: Sent, cookie: str) -> Response:
+        others = [name for name in request.cookies if self._is_visit(name) and name != cookie]
+        # Browsers send the oldest cookies first (RFC 6265 section 5.4).
+        for name in others[: max(0, len(others) - MOST_VISITS + 1)]:
+            self._desk.leave(request.cookies[name])
+            self._without(answer, name)
+        self._set_cookie(answer, cookie, sent.visit)
+        return answer
+
+    def _visit_cookie(self, state: str) -> str:
+        """A visit's cookie is called after its state: a tab finds its own, and ends no other's."""
+        if not state:
+            return self._visit
+        return f"{self._visit}-{sha256(state.encode()).hexdigest()[:_NAMED]}"
+
+    def _is_visit(self, name: str) -> bool:
+        return re.fullmatch(f"{self._visit}(-[0-9a-f]{{{_NAMED}}})?", name) is not None
+
+    def _without(self, answer: Response, cookie: str) -> Response:
+        if cookie in request.cookies:
+            secure = self._configuration.secure
+            answer.delete_cookie(cookie, secure=secure, samesite="Lax", httponly=True)
         return answer
 
     def _set_cookie(self, answer: Response, name: str, value: str) -> None:
@@ -201,6 +228,16 @@ def _to(url: str) -> Response:
     return Response(status=303, headers={"Location": url})
 
 
+def _to_problem(word: Word) -> Response:
+    return _to(f"/pass?problem={word}")
+
+
+def _later(answer: Response, seconds: int) -> Response:
+    """With when to ask again (RFC 9110 section 10.2.3)."""
+    answer.headers["Retry-After"] = str(seconds)
+    return answer
+
+
 def _only_from_here() -> None:
     """Raises NotSigned if a browser says that another site's page has sent this."""
     if request.headers.get("Sec-Fetch-Site", "same-origin") != "same-origin":
@@ -211,20 +248,24 @@ def _install_errors(app: Flask, journal: Journal) -> None:
     def not_signed(refusal: NotSigned) -> Response:
         return problem(refusal.code)
 
+    def limit_reached(refusal: LimitReached) -> Response:
+        return _later(problem(refusal.code), refusal.seconds)
+
     def no_pass(refusal: NoPass) -> Response:
-        return _to(f"/pass?problem={refusal.word}")
+        return _to_problem(refusal.word)
 
     def no_signer(_: SignerUnavailable) -> Response:
-        return problem(Code.SIGNER_UNAVAILABLE)
+        return _later(problem(Code.SIGNER_UNAVAILABLE), SOON)
 
     def anything(fault: Exception) -> Response:
         route = request.url_rule.rule if request.url_rule else "none"
         journal.failure(Event.REQUEST_FAILED, fault, route=route)
         if request.endpoint in PAGES:
-            return _to(f"/pass?problem={Word.UNAVAILABLE}")
+            return _to_problem(Word.UNAVAILABLE)
         return problem(Code.INTERNAL)
 
     app.register_error_handler(NotSigned, not_signed)
+    app.register_error_handler(LimitReached, limit_reached)
     app.register_error_handler(NoPass, no_pass)
     app.register_error_handler(SignerUnavailable, no_signer)
     app.register_error_handler(HTTPException, _http_problem)

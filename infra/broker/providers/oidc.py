@@ -88,7 +88,7 @@ class OidcProvider:
                 nonce=kept["nonce"],
                 code_verifier=kept["verifier"],
             )
-        return Away(url, kept)
+        return Away(url, kept, kept["state"])
 
     def finish(self, kept: Mapping[str, str], query: Mapping[str, str]) -> Person:
         # The state first: what else a stranger's link may carry is not looked at.

@@ -19,10 +19,15 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Away:
-    """The browser is to go to `url`. `kept` is what `finish` is given when it comes back."""
+    """The browser is to go to `url`. `kept` is what `finish` is given when it comes back.
+
+    `state` is what its query says then, where a provider repeats one (OAuth 2.0, RFC 6749 section
+    4.1.2): several visits of one browser are told apart by it. Such a provider raises no NotYet.
+    """
 
     url: str = field(repr=False)
     kept: Mapping[str, str] = field(repr=False)
+    state: str = field(default="", repr=False)
 
 
 class Provider(Protocol):

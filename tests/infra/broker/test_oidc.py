@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -17,6 +20,7 @@ from hypothesis import strategies as st
 from joserfc.jwk import ECKey
 
 from infra.broker.providers.fetching import MOST_BYTES
+from infra.broker.web import MOST_VISITS
 from tests.infra.broker.oidc_provider import (
     CLIENT_ID,
     CLIENT_SECRET,
@@ -87,6 +91,24 @@ def come_back(broker: Here, query: dict[str, str]) -> str:
     answer = broker.client.get("/providers/wallet/return", query_string=query)
     assert answer.status_code == 303, answer.text
     return str(answer.headers["Location"])
+
+
+def visits(broker: Here) -> dict[str, str]:
+    """The visits' cookies of that browser."""
+    jar = broker.client._cookies or {}
+    cookies = {cookie.key: cookie.value for cookie in jar.values()}
+    return {name: value for name, value in cookies.items() if name.startswith("visit")}
+
+
+def bring(broker: Here, cookies: dict[str, str]) -> None:
+    for name, value in cookies.items():
+        broker.client.set_cookie(name, value)
+
+
+def forget(broker: Here) -> None:
+    """As another browser, which has none of its cookies."""
+    for name in visits(broker):
+        broker.client.delete_cookie(name)
 
 
 def through(broker: Here) -> str:
@@ -225,10 +247,10 @@ def test_a_changed_key_is_found_but_not_asked_for_at_will(
 
 def test_a_return_counts_once(broker: Here) -> None:
     query = visit(leave(broker))
-    cookie = broker.client.get_cookie("visit")
-    assert cookie is not None
+    kept = visits(broker)
     assert come_back(broker, query) == "/pass"
-    broker.client.set_cookie("visit", cookie.value)
+    assert visits(broker) == {}
+    bring(broker, kept)
     assert come_back(broker, query) == "/pass?problem=ended"
 
 
@@ -238,17 +260,167 @@ def test_another_state_counts_nothing(broker: Here, wallet: Provider, state: str
     asked = wallet.asked.count("token")
     changed = {k: v for k, v in (query | {"state": state}).items() if v is not None}
     assert come_back(broker, changed) == "/pass?problem=ended"
-    assert come_back(broker, query) == "/pass?problem=ended"
     assert wallet.asked.count("token") == asked
+    assert come_back(broker, query) == "/pass"  # a stranger's link has not ended it
+
+
+@pytest.mark.parametrize("state", ["", "another", None])
+def test_a_visit_is_found_by_its_name_but_counts_by_its_state(
+    broker: Here, wallet: Provider, state: str | None
+) -> None:
+    """Under the name that another state leads to, it is looked at, and ends."""
+    query = visit(leave(broker))
+    ((name, value),) = visits(broker).items()
+    other = "visit-" + sha256(state.encode()).hexdigest()[:16] if state else "visit"
+    bring(broker, {other: value})
+    asked = wallet.asked.count("token")
+    changed = {k: v for k, v in (query | {"state": state}).items() if v is not None}
+    assert come_back(broker, changed) == "/pass?problem=ended"
+    assert wallet.asked.count("token") == asked
+    assert name in visits(broker)
+    assert come_back(broker, query) == "/pass?problem=ended"
 
 
 def test_a_link_from_somebody_else_is_worth_nothing(broker: Here) -> None:
     """Their state and code in my browser: I would be counted as them, or they as me."""
     mine = visit(leave(broker))
-    broker.client.delete_cookie("visit")
+    forget(broker)
     assert come_back(broker, mine) == "/pass?problem=ended"
     leave(broker)
     assert come_back(broker, mine) == "/pass?problem=ended"
+
+
+def test_two_tabs_both_finish_whoever_is_first(broker: Here) -> None:
+    for order in ((0, 1), (1, 0)):
+        tabs = [visit(leave(broker)) for _ in range(2)]
+        assert len(visits(broker)) == 2
+        assert [come_back(broker, tabs[place]) for place in order] == ["/pass", "/pass"]
+        assert visits(broker) == {}
+
+
+def test_a_tab_that_fails_ends_no_other(broker: Here, wallet: Provider) -> None:
+    first, second, third = (visit(leave(broker)) for _ in range(3))
+    stopped = {"error": "access_denied", "state": first["state"]}
+    assert come_back(broker, stopped) == "/pass?problem=cancelled"
+    wallet.claims = {"age_under_18": False}
+    assert come_back(broker, second) == "/pass?problem=refused"
+    wallet.claims = {"age_under_18": True}
+    broker.passed()
+    assert len(visits(broker)) == 1
+    assert come_back(broker, third) == "/pass"
+
+
+def test_tabs_that_are_mixed_up_count_nothing(broker: Here) -> None:
+    """The code of one tab with the state of another: PKCE and nonce are the other's."""
+    first, second = (visit(leave(broker)) for _ in range(2))
+    mixed = second | {"state": first["state"]}
+    assert come_back(broker, mixed) == "/pass?problem=unavailable"
+    assert broker.client.get_cookie("pass") is None
+    assert come_back(broker, first) == "/pass?problem=ended"
+
+
+def test_a_cookie_under_the_name_of_another_visit_counts_nothing(
+    broker: Here, wallet: Provider
+) -> None:
+    first, second = (visit(leave(broker)) for _ in range(2))
+    (one, its), (other, others) = visits(broker).items()
+    bring(broker, {one: others, other: its})
+    asked = wallet.asked.count("token")
+    assert come_back(broker, first) == "/pass?problem=ended"
+    assert come_back(broker, second) == "/pass?problem=ended"
+    assert wallet.asked.count("token") == asked
+
+
+def test_a_state_of_another_browser_counts_nothing(broker: Here, wallet: Provider) -> None:
+    """Though the state is one that the broker knows, and this browser is at the provider too."""
+    theirs = visit(leave(broker))
+    kept = visits(broker)
+    forget(broker)
+    mine = visit(leave(broker))
+    asked = wallet.asked.count("token")
+    assert come_back(broker, theirs) == "/pass?problem=ended"
+    assert wallet.asked.count("token") == asked
+    assert come_back(broker, mine) == "/pass"
+    forget(broker)
+    bring(broker, kept)
+    assert come_back(broker, theirs) == "/pass"
+
+
+def test_of_a_fifth_tab_the_oldest_ends(broker: Here) -> None:
+    tabs: list[dict[str, str]] = []
+    kept: dict[str, str] = {}
+    for _ in range(MOST_VISITS + 1):
+        tabs.append(visit(leave(broker)))
+        kept |= visits(broker)
+        assert len(visits(broker)) == min(len(tabs), MOST_VISITS)
+    bring(broker, kept)  # the broker has forgotten it, too
+    assert len(broker.desk._visits) == MOST_VISITS
+    assert come_back(broker, tabs[0]) == "/pass?problem=ended"
+    assert [come_back(broker, tab) for tab in tabs[1:]] == ["/pass"] * MOST_VISITS
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "visits{}",
+        "visit-{}",
+        "visit-{:015x}",
+        "visit-{:017x}",
+        "visit-{:015x}X",
+        "my-visit-{:016x}",
+    ],
+)
+def test_a_cookie_that_is_no_visit_is_left_alone(broker: Here, name: str) -> None:
+    bring(broker, {name.format(number): "x" for number in range(9)})
+    answer = broker.client.post("/providers/wallet/start")
+    assert len(answer.headers.getlist("Set-Cookie")) == 1
+
+
+def test_what_is_brought_as_a_visit_is_never_given_back(broker: Here) -> None:
+    planted = {f"visit-{number:016x}": f"planted-{number}" for number in range(40)}
+    bring(broker, planted)
+    answer = broker.client.post("/providers/wallet/start")
+    cookies = answer.headers.getlist("Set-Cookie")
+    assert "planted" not in "".join(cookies)
+    assert len(cookies) == 40 - (MOST_VISITS - 1) + 1
+    assert len(visits(broker)) == MOST_VISITS
+
+
+def test_one_return_at_once_counts_once(broker: Here) -> None:
+    query, kept = visit(leave(broker)), visits(broker)
+    cookie = "; ".join(f"{name}={value}" for name, value in kept.items())
+    app = broker.client.application
+
+    def finish(_: int) -> str:
+        client = app.test_client(use_cookies=False)
+        answer = client.get(
+            "/providers/wallet/return", query_string=query, headers={"Cookie": cookie}
+        )
+        return str(answer.headers["Location"])
+
+    with ThreadPoolExecutor(8) as threads:
+        ends = list(threads.map(finish, range(16)))
+    assert sorted(ends) == ["/pass", *["/pass?problem=ended"] * 15]
+
+
+def test_with_tls_no_neighbour_can_plant_a_visit(tmp_path: Path, keys: Path, broker: Here) -> None:
+    path = broker.configuration.database.parent / "broker.toml"
+    path.write_text(path.read_text().replace('public_url = "http:', 'public_url = "https:'))
+    running = here(path)
+    url = "https://localhost"
+    started = running.client.post("/providers/wallet/start", base_url=url)
+    query = visit(str(started.headers["Location"]))
+    (given,) = started.headers.getlist("Set-Cookie")
+    back = running.client.get("/providers/wallet/return", query_string=query, base_url=url)
+    assert back.headers["Location"] == "/pass"
+    (_, taken) = back.headers.getlist("Set-Cookie")
+    assert re.match(r"__Host-visit-[0-9a-f]{16}=[\w-]{43};", given)
+    assert taken.startswith(given.partition("=")[0] + "=;")
+    for cookie in (given, taken):
+        parts = cookie.split("; ")
+        assert {"Secure", "HttpOnly", "Path=/", "SameSite=Lax"} <= set(parts)
+        assert not [part for part in parts if part.startswith("Domain")]
+    running.days.close()
 
 
 def test_a_visit_ends_after_ten_minutes(broker: Here) -> None:

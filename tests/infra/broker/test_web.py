@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from werkzeug.test import TestResponse
 
 from infra.broker.errors import Code, SignerUnavailable, Word
 from infra.broker.web import PROBLEMS, REQUEST_TYPE
@@ -99,6 +100,7 @@ def test_nobody_without_a_grant_has_anything_signed(broker: Here) -> None:
     request = request_bytes(broker.key())
     assert code_of(broker.client.get("/grant")) == (404, "grant-missing")
     assert code_of(broker.ask(request)) == (403, "grant-missing")
+    assert "Retry-After" not in broker.ask(request).headers
     for cookie in ("x", "A" * 43, "0", "'; DROP TABLE granted; --"):
         broker.client.set_cookie("pass", cookie)
         assert code_of(broker.ask(request)) == (403, "grant-missing")
@@ -163,6 +165,64 @@ def test_a_new_day_begins_anew(broker: Here) -> None:
     assert len(days) == 1
 
 
+@pytest.mark.parametrize(
+    ("hour", "minute", "second", "hours"),
+    [
+        (0, 0, 0, 24),
+        (0, 0, 1, 24),
+        (11, 0, 0, 13),
+        (11, 0, 1, 13),
+        (22, 59, 59, 2),
+        (23, 59, 59, 1),
+    ],
+)
+def test_who_had_the_days_tokens_hears_when_the_day_has_ended(
+    broker: Here, hour: int, minute: int, second: int, hours: int
+) -> None:
+    broker.clock.now = datetime(2026, 11, 20, hour, minute, second, tzinfo=UTC)
+    answer = limited(broker)
+    assert code_of(answer) == (429, "daily-limit")
+    assert answer.headers["Retry-After"] == str(3600 * hours)
+
+
+def test_the_wait_says_nothing_of_who_waits(broker: Here) -> None:
+    """Neither when somebody had their tokens, nor the minute, nor that a grant is of yesterday."""
+    said = set()
+    for person in ("alice", "bob"):
+        said.add(limited(broker, person).headers["Retry-After"])
+        broker.clock.forward(minutes=9)
+    assert said == {str(12 * 3600)}
+    broker.clock.now = datetime(2026, 11, 20, 23, 59, tzinfo=UTC)
+    said = {limited(broker, "carol").headers["Retry-After"]}
+    broker.clock.forward(minutes=2)
+    answer = broker.ask(request_bytes(broker.key()))
+    assert code_of(answer) == (429, "daily-limit")
+    assert said == {answer.headers["Retry-After"]} == {"3600"}
+
+
+def limited(broker: Here, person: str = "alice") -> TestResponse:
+    """The answer to one request more than that person's six of the day."""
+    cookies = []
+    for _ in range(3):
+        broker.passed(person=person)
+        cookie = broker.client.get_cookie("pass")
+        assert cookie is not None
+        cookies.append(cookie.value)
+    for cookie_value in cookies * 2:
+        broker.client.set_cookie("pass", cookie_value)
+        assert broker.ask(request_bytes(broker.key())).status_code == 200
+    answer: TestResponse = broker.ask(request_bytes(broker.key()))
+    return answer
+
+
+def test_a_page_sends_on_at_once(broker: Here) -> None:
+    """There, Retry-After would be for the redirect (RFC 9110 section 10.2.3)."""
+    limited(broker)
+    answer = broker.client.post("/providers/development/start", data={"age": 9, "person": "alice"})
+    assert answer.headers["Location"] == "/pass?problem=limit"
+    assert "Retry-After" not in answer.headers
+
+
 def test_a_signer_that_fails_costs_nothing(broker: Here, monkeypatch: pytest.MonkeyPatch) -> None:
     broker.passed(person="alice")
 
@@ -174,6 +234,7 @@ def test_a_signer_that_fails_costs_nothing(broker: Here, monkeypatch: pytest.Mon
         for _ in range(9):
             answer = broker.ask(request_bytes(broker.key()))
             assert code_of(answer) == (503, "signer-unavailable")
+            assert answer.headers["Retry-After"] == "2"
     assert "signer.failed" in broker.log.getvalue()
     for _ in range(3):
         assert broker.ask(request_bytes(broker.key())).status_code == 200
