@@ -13,11 +13,12 @@ import struct
 import subprocess
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Any, Final, NamedTuple
 
 from partners.composing import Letter, written
 from partners.ports import Post
@@ -27,10 +28,8 @@ _LENGTH: Final = struct.Struct(">I")
 _COMMAND: Final = (sys.executable, "-m", "partners.scribe")
 _ROOT: Final = Path(__file__).resolve().parent.parent
 _PIPE_BYTES: Final = 1 << 20  # as many as an ordinary user may ask for
-# What may wait for it: enough to be busy while we claim and store, and no more than the pipe holds
-# with room to spare. One that hangs must not hang us with it.
-_BATCHES_WAITING: Final = 8
-_BYTES_WAITING: Final = _PIPE_BYTES // 4 * 3
+_BATCHES_WAITING: Final = 8  # enough to be busy while we claim and store
+_PATIENCE: Final = 5.0  # seconds for a batch, which takes some milliseconds
 
 
 class Scribe:
@@ -44,7 +43,7 @@ class Scribe:
         self._on_start = on_start
         self._process: _Process | None = None
         self._reader: threading.Thread | None = None
-        self._away: deque[tuple[list[Letter], int]] = deque()
+        self._away: deque[_Batch] = deque()
         self._back: deque[list[Post | str]] = deque()
         self._failed = threading.Event()
         self._wake: Callable[[], None] = lambda: None
@@ -57,28 +56,30 @@ class Scribe:
         """Begin to write these; False if it is busy, or no more."""
         if self._failed.is_set() or len(self._away) >= _BATCHES_WAITING:
             return False
-        packed = _packed(letters)
-        if len(packed) + sum(size for _, size in self._away) > _BYTES_WAITING:
+        process, packed = self._started(), _packed(letters)
+        waiting = sum(batch.size for batch in self._away)
+        if process is None or waiting + len(packed) > process.holds:
             return False
-        self._away.append((letters, len(packed)))
+        self._away.append(_Batch(letters, len(packed), time.monotonic()))
         with suppress(OSError):  # it died: whoever reads from it notices
-            _put(self._started().stdin, packed)
+            _put(process.stdin, packed)
         return True
 
     def written(self) -> list[tuple[Letter, Post | str]]:
         """What was written since the last call; a word instead of a post says what was wrong."""
         done: list[tuple[Letter, Post | str]] = []
         while self._back:
-            done += zip(self._away.popleft()[0], self._back.popleft(), strict=True)
+            done += zip(self._away.popleft().letters, self._back.popleft(), strict=True)
         while self._failed.is_set() and not self._back and self._away:
-            lost, _ = self._away.popleft()
+            lost = self._away.popleft().letters
             done += [(letter, written(letter, self._signer)) for letter in lost]
+        self._end_if_it_hangs()
         return done
 
     @property
     def waiting(self) -> int:
         """How many letters are not back yet."""
-        return sum(len(letters) for letters, _ in self._away)
+        return sum(len(batch.letters) for batch in self._away)
 
     def close(self) -> list[Letter]:
         """End the process; the letters that are not back."""
@@ -90,20 +91,31 @@ class Scribe:
                 self._process.stdin.close()
             self._process.stdout.close()
             self._process.wait()
-        lost = [letter for letters, _ in self._away for letter in letters]
+        lost = [letter for batch in self._away for letter in batch.letters]
         self._away.clear()
         self._back.clear()
         return lost
 
-    def _started(self) -> _Process:
+    def _end_if_it_hangs(self) -> None:
+        """What it has not written holds its endpoints' places: nothing else would go there."""
+        if self._process and self._away and time.monotonic() > self._away[0].given_at + _PATIENCE:
+            self._process.kill()
+
+    def _started(self) -> _Process | None:
+        """None, once and for all, if the system gives us no process."""
         if self._process is None:
-            self._process = _Process(_COMMAND)
-            self._on_start(self._process.pid)
+            try:
+                process = self._process = _Process(_COMMAND)
+            except OSError:
+                self._failed.set()
+                return None
             self._reader = threading.Thread(
-                target=self._read, args=(self._process.stdout,), name="scribe", daemon=True
+                target=self._read, args=(process.stdout,), name="scribe", daemon=True
             )
             self._reader.start()
-            _put(self._process.stdin, _packed(self._signer.key))
+            self._on_start(process.pid)
+            with suppress(OSError):
+                _put(process.stdin, _packed(self._signer.key))
         return self._process
 
     def _read(self, pipe: IO[bytes]) -> None:
@@ -116,17 +128,31 @@ class Scribe:
             self._wake()
 
 
+class _Batch(NamedTuple):
+    """Letters that are being written, how many bytes they travel as, and since when."""
+
+    letters: list[Letter]
+    size: int
+    given_at: float
+
+
 class _Process(subprocess.Popen[bytes]):
-    """A process with both pipes open."""
+    """A process with both pipes open.
+
+    `holds` is how many bytes may wait in the one to it: one that hangs must not hang us with it.
+    """
 
     stdin: IO[bytes]
     stdout: IO[bytes]
+    holds: int
 
     def __init__(self, command: Sequence[str]) -> None:
         pipe = subprocess.PIPE
         # A group of its own: an interrupt from the keyboard is the service's to handle.
         super().__init__(command, stdin=pipe, stdout=pipe, cwd=_ROOT, process_group=0)
-        fcntl.fcntl(self.stdin, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+        with suppress(OSError):  # its user has too many large ones already
+            fcntl.fcntl(self.stdin, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+        self.holds = fcntl.fcntl(self.stdin, fcntl.F_GETPIPE_SZ) // 4 * 3  # with room to spare
 
 
 def _packed(value: Any) -> bytes:

@@ -152,6 +152,46 @@ def test_a_scribe_that_hangs_does_not_hang_its_engine(scribe: Scribe) -> None:
     ]
 
 
+def test_a_scribe_that_hangs_is_ended_and_its_letters_are_written_at_home(
+    scribe: Scribe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They hold their endpoints' places meanwhile, so that nothing else goes there."""
+    scribe.take([a_letter(0)])
+    _all_written(scribe, 1)
+    assert scribe._process is not None
+    os.kill(scribe._process.pid, signal.SIGSTOP)
+    letters = [a_letter(n) for n in range(1, 33)]
+    assert scribe.take(letters[:16])
+    assert scribe.take(letters[16:])
+    assert scribe.written() == []
+    monkeypatch.setattr("partners.scribe._PATIENCE", 0.2)
+    done = _all_written(scribe, 32)
+    assert [letter for letter, _ in done] == letters
+    assert all(isinstance(post, Post) for _, post in done)
+
+
+def test_without_a_process_everything_is_left_to_the_engine(
+    scribe: Scribe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("partners.scribe._COMMAND", ("/nowhere/python",))
+    assert not scribe.take([a_letter(1)])
+    monkeypatch.undo()
+    assert not scribe.take([a_letter(2)])
+    assert (scribe.waiting, scribe.written(), scribe.close()) == (0, [], [])
+
+
+def test_a_small_pipe_is_given_little(scribe: Scribe, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user has only so many large ones (fs.pipe-user-pages-soft)."""
+    monkeypatch.setattr("partners.scribe._PIPE_BYTES", (1 << 31) - 1)  # refused like those
+    assert scribe.take([a_letter(0)])
+    _all_written(scribe, 1)
+    assert scribe._process is not None
+    os.kill(scribe._process.pid, signal.SIGSTOP)
+    long = [a_letter(n, size=300) for n in range(1, 5)]  # 20 kB each
+    assert [scribe.take([letter]) for letter in long] == [True, True, False, False]
+    assert scribe.close() == long[:2]
+
+
 def test_it_ends_when_its_engine_is_gone(scribe: Scribe) -> None:
     scribe.take([a_letter(0)])
     _all_written(scribe, 1)
