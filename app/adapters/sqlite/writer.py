@@ -23,23 +23,20 @@ _MANY = 4  # that share a commit; with fewer, giving way costs more than it brin
 
 
 class Work:
-    """Something to be done inside a commit: `done` once that is durable, or refused as `error`."""
+    """Something to be done inside a commit. `error` is what kept it from being done."""
 
-    __slots__ = ("act", "done", "error", "news", "result")
+    __slots__ = ("act", "error", "news", "result")
 
     def __init__(self, act: Callable[[sqlite3.Connection], Any], news: Iterable[News] = ()) -> None:
         self.act = act
         self.news = news
-        self.done = False
         self.result: Any = None
-        self.error: Exception | None = None
+        self.error: BaseException | None = None
 
     def outcome(self) -> Any:
-        """The result. Raises what the work raised, or StoreUnavailable."""
+        """The result. Raises `error`."""
         if self.error is not None:
             raise self.error
-        if not self.done:
-            raise StoreUnavailable("its commit was broken off")
         return self.result
 
 
@@ -95,11 +92,13 @@ class Writer:
 
     def do(self, work: Work) -> Any:
         """Have the work done and wait until it is durable. Raises what it raised."""
-        group = self._join(work)
-        if group.works[0] is work:
-            self._lead(group)
+        if threading.current_thread() is threading.main_thread():
+            # A signal's handler runs here and may raise at any step: others would wait for ever.
+            aside = threading.Thread(target=self._do, args=(work,))
+            aside.start()
+            aside.join()
         else:
-            self._wait(group)
+            self._do(work)
         return work.outcome()
 
     def close(self) -> None:
@@ -108,6 +107,17 @@ class Writer:
             self._closed = True
             self._answered.wait_for(lambda: not self._groups)
         self._connection.close()
+
+    def _do(self, work: Work) -> None:
+        try:
+            group = self._join(work)
+        except StoreUnavailable as refusal:
+            work.error = refusal
+            return
+        if group.works[0] is work:
+            self._lead(group)
+        else:
+            self._wait(group)
 
     def _join(self, work: Work) -> Group:
         with self._joining:
@@ -122,7 +132,7 @@ class Writer:
         return group
 
     def _wait(self, group: Group) -> None:
-        os.eventfd_read(group.door)
+        _pass(group.door)
         with self._joining:
             group.inside -= 1
             last = not group.inside
@@ -130,32 +140,24 @@ class Writer:
             os.close(group.door)
 
     def _lead(self, group: Group) -> None:
-        try:
-            with self._turn:
-                self._shut(group)
-                self._commit(group.works)
-                # Who is at work joins the next group, rather than the one after it. Its leader then
-                # goes as far as the disk, and those answered here work while the disk does.
-                self._let_others_run(group)
+        with self._turn:
+            with self._joining:
+                self._next = Group()
+            self._commit(group.works)
+            # Who is at work joins the next group, rather than the one after it. Its leader then
+            # goes as far as the disk, and those answered here work while the disk does.
             self._let_others_run(group)
-        finally:
-            self._answer(group)
+        self._let_others_run(group)
+        self._answer(group)
         for news in {news for work in group.works if not work.error for news in work.news}:
             with suppress(Exception):  # a listener's trouble is not the writer's
                 self._announce(news)
-
-    def _shut(self, group: Group) -> None:
-        """Who comes from now on begins another group."""
-        with self._joining:
-            if self._next is group:
-                self._next = Group()
 
     def _let_others_run(self, group: Group) -> None:
         if len(group.works) >= _MANY and self._next.works:
             os.sched_yield()
 
     def _answer(self, group: Group) -> None:
-        self._shut(group)  # if it was broken off before its turn
         with self._joining:
             group.inside = len(group.works) - 1
             self._groups -= 1
@@ -168,14 +170,9 @@ class Writer:
             begin(self._connection, self._lock_timeout)
             self._do_all(group)
             self._connection.execute("COMMIT")
-        except BaseException as error:
-            self._give_up(group, error)
-            if not isinstance(error, Exception):
-                raise  # an interrupt; whatever else it was, the writing goes on
-        else:
             self.commits += 1
-            for work in group:
-                work.done = True
+        except BaseException as error:  # noqa: BLE001 - whatever it was, the writing goes on
+            self._give_up(group, error)
 
     def _do_all(self, group: list[Work]) -> None:
         mergeable = [work for work in group if isinstance(work, Unit) and work.mergeable]
@@ -214,7 +211,7 @@ class Writer:
         """Nothing of this group is stored, and each of its callers hears so."""
         self._roll_back()
         for work in group:
-            work.error = in_domain_words(error) if isinstance(error, Exception) else None
+            work.error = in_domain_words(error) if isinstance(error, Exception) else error
 
     def _roll_back(self) -> None:
         with suppress(sqlite3.Error):  # SQLite has done so already
@@ -227,3 +224,13 @@ def _door() -> int:
         return os.eventfd(0, os.EFD_SEMAPHORE | os.EFD_CLOEXEC)
     except OSError as error:
         raise StoreUnavailable(f"nothing to wait at: {error.strerror}") from error
+
+
+def _pass(door: int) -> None:
+    """Wait until it is opened. A signal is no reason to leave (PEP 475 leaves this call out)."""
+    while True:
+        try:
+            os.eventfd_read(door)
+        except InterruptedError:
+            continue
+        return

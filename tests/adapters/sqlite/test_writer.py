@@ -144,71 +144,98 @@ def test_nobody_is_answered_before_the_commit(tmp_path: Path, writer: Writer) ->
     assert late == []
 
 
-def interrupt_soon() -> threading.Timer:
-    """As somebody's Ctrl-C in a command line, which comes to the main thread."""
-    main = threading.main_thread().ident
-    assert main is not None
-    timer = threading.Timer(0.2, signal.pthread_kill, (main, signal.SIGINT))
-    timer.start()
-    return timer
-
-
 def refused(result: Any) -> bool:
     return isinstance(result.exception(10), StoreUnavailable)
 
 
-def test_an_interrupted_commit_tells_all_who_shared_it(writer: Writer, tmp_path: Path) -> None:
-    def hang(connection: sqlite3.Connection) -> None:
-        connection.execute("INSERT INTO numbers VALUES (1000)")
-        until(lambda: False)
-
-    with ThreadPoolExecutor(4) as pool:
-        with a_commit_under_way(writer, pool) as held:
-            others: list[Any] = []
-
-            def then_join() -> None:
-                until(lambda: waiting(writer) == 1)
-                others.extend(pool.submit(writer.do, put(number)) for number in (1, 2))
-                until(lambda: waiting(writer) == 3)
-                held.let.set()
-                interrupt_soon()
-
-            joining = threading.Thread(target=then_join)
-            joining.start()
-            with pytest.raises(KeyboardInterrupt):
-                writer.do(Work(hang))
-            joining.join()
-        assert all(map(refused, others))
-        assert stored(tmp_path) == set()
-        assert pool.submit(writer.do, put(3)).result(10) == 3
-    assert stored(tmp_path) == {3}
-
-
-def test_who_is_interrupted_before_its_turn_takes_nobody_along(
-    writer: Writer, tmp_path: Path
-) -> None:
-    before = doors()
+def test_who_is_interrupted_leaves_nobody_waiting(writer: Writer, tmp_path: Path) -> None:
+    """As by somebody's Ctrl-C in a command, which comes to the main thread."""
+    main = threading.main_thread().ident
+    assert main is not None
     with ThreadPoolExecutor(4) as pool, a_commit_under_way(writer, pool) as held:
         others: list[Any] = []
 
-        def then_join() -> None:
+        def join_and_interrupt() -> None:
             until(lambda: waiting(writer) == 1)
             others.extend(pool.submit(writer.do, put(number)) for number in (1, 2))
             until(lambda: waiting(writer) == 3)
-            interrupt_soon()
+            signal.pthread_kill(main, signal.SIGINT)
 
-        joining = threading.Thread(target=then_join)
+        joining = threading.Thread(target=join_and_interrupt)
         joining.start()
         with pytest.raises(KeyboardInterrupt):
             writer.do(put(0))
         joining.join()
-        assert all(map(refused, others))
-        later = pool.submit(writer.do, put(3))
-        until(lambda: waiting(writer) == 1)
         held.let.set()
-        assert later.result(10) == 3
+        assert [one.result(10) for one in others] == [1, 2]
+    assert stored(tmp_path) == {0, 1, 2}
+
+
+@pytest.fixture
+def an_alarm_that_raises() -> Iterator[None]:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    yield
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.usefixtures("an_alarm_that_raises")
+def test_interrupts_at_any_step_stop_nobody(writer: Writer, tmp_path: Path) -> None:
+    done: list[int] = []
+    enough = threading.Event()
+
+    def put_on(number: int) -> None:
+        while not enough.is_set():
+            done.append(writer.do(put(number)))
+            number += 10
+
+    with ThreadPoolExecutor(3) as pool:
+        others = [pool.submit(put_on, start) for start in (1, 2, 3)]
+        for number in range(0, 3000, 10):
+            with suppress(KeyboardInterrupt):
+                signal.setitimer(signal.ITIMER_REAL, number / 1_000_000)  # 0: none, to 3 ms
+                done.append(writer.do(put(number)))
+                signal.setitimer(signal.ITIMER_REAL, 0)
+        enough.set()
+        for one in others:
+            one.result(20)
+    writer.close()
+    assert set(done) <= stored(tmp_path)
+    assert len(stored(tmp_path)) <= len(done) + 300
+
+
+def test_a_signal_that_raises_nothing_lets_nobody_in(writer: Writer, tmp_path: Path) -> None:
+    before = signal.signal(signal.SIGUSR1, lambda *_: None)
+    try:
+        with ThreadPoolExecutor(4) as pool, a_commit_under_way(writer, pool) as held:
+            results = [pool.submit(writer.do, put(number)) for number in range(3)]
+            until(lambda: waiting(writer) == 3)
+            for thread in threading.enumerate():
+                assert thread.ident is not None
+                signal.pthread_kill(thread.ident, signal.SIGUSR1)
+            time.sleep(0.05)
+            assert not any(one.done() for one in results)
+            held.let.set()
+            assert [one.result(10) for one in results] == [0, 1, 2]
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert stored(tmp_path) == {0, 1, 2}
+
+
+def test_an_act_that_ends_its_thread_ends_nobody_elses(writer: Writer, tmp_path: Path) -> None:
+    def end(_: sqlite3.Connection) -> None:
+        raise SystemExit
+
+    with ThreadPoolExecutor(4) as pool:
+        with a_commit_under_way(writer, pool):
+            results = [pool.submit(writer.do, work) for work in (put(1), Work(end), put(2))]
+            until(lambda: waiting(writer) == 3)
+        assert {type(one.exception(10)) for one in results} == {SystemExit}
+    assert writer.do(put(3)) == 3
     assert stored(tmp_path) == {3}
-    assert doors() == before
 
 
 def test_without_a_file_descriptor_left_only_who_would_wait_is_refused(
