@@ -459,3 +459,13 @@ def test_providers_take_any_form_and_query_fuzz(
     assert started.status_code in (200, 303)
     back = broker.client.get("/providers/development/return", query_string=query)
     assert back.headers["Location"] == "/pass?problem=ended"
+
+
+def test_other_sites_may_see_that_it_is_there_and_nothing_else(broker: Here) -> None:
+    """A page under COEP sees an answer only by this header; the rest stays ours."""
+    shared = {
+        path: broker.client.get(path).headers["Cross-Origin-Resource-Policy"]
+        for path in ("/healthz", "/pass", "/grant", "/nowhere")
+    }
+    assert shared.pop("/healthz") == "cross-origin"
+    assert set(shared.values()) == {"same-origin"}
