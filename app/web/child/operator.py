@@ -5,6 +5,7 @@ The file we ship is an example. An operator's own is `pages.toml` in the data fo
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,6 +20,10 @@ SHIPPED = Path(__file__).with_name("pages.toml")
 NAME = "pages.toml"
 OLD = timedelta(days=365)
 MOST_HASHES = 128
+_ASKED = re.compile(
+    r"(?:https://[a-z0-9]+(?:[.-][a-z0-9]+)*|http://(?:localhost|127\.0\.0\.1))"
+    r"(?::[0-9]{1,5})?(?:/[A-Za-z0-9_.-]+)+"
+)
 
 
 class BadPages(BadSettings):
@@ -61,6 +66,7 @@ class Pages:
     hashes_per_photo: int
     complaints: str
     countries: tuple[Country, ...]
+    broker_answers: str | None = None
 
     def stale(self, today: date) -> list[str]:
         """What was last checked more than a year ago, by country and name."""
@@ -85,6 +91,7 @@ def parse(text: str) -> Pages:
             hashes_per_photo=_budget(raw),
             complaints=_text(raw, "complaints"),
             countries=tuple(_country(entry) for entry in raw["country"]),
+            broker_answers=_broker_answers(raw) if "broker_answers" in raw else None,
         )
     except tomllib.TOMLDecodeError as fault:
         raise BadPages(f"not TOML: {fault}") from None
@@ -135,6 +142,17 @@ def _leave_to(raw: Mapping[str, Any]) -> str:
     if parts.scheme == "http" and parts.hostname == "127.0.0.1":
         return parts.geturl()
     return _web(raw, "leave_to")
+
+
+def _broker_answers(raw: Mapping[str, Any]) -> str:
+    """It becomes part of a policy, so no character may end it there (CSP Level 3, 2.3.1).
+
+    Plain http only on this machine, where developers have their broker.
+    """
+    value = _text(raw, "broker_answers")
+    if not _ASKED.fullmatch(value):
+        raise BadPages("broker_answers must be an https address with a path and no query")
+    return value
 
 
 def _phone(value: str) -> str:

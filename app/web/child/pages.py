@@ -72,7 +72,7 @@ def install(app: Flask) -> None:
         languages=languages.load(),
         files=files,
         kept_box=script,
-        page_headers=policies.page_headers(bundle.digest(script)),
+        page_headers=policies.page_headers(bundle.digest(script), pages.broker_answers),
     )
     app.register_blueprint(blueprint)
 

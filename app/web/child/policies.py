@@ -4,11 +4,11 @@ from __future__ import annotations
 
 _CLOSED = "base-uri 'none'; form-action 'none'; require-trusted-types-for 'script'"
 
-# Fetching goes to our own address alone; the box is the only frame. `{kept}` names the script of a
-# kept box by its digest.
+# Fetching goes to our own address and to the one where an age broker says that it is there; the box
+# is the only frame. `{kept}` names the script of a kept box by its digest.
 _PAGE = (
     "default-src 'none'; script-src 'self' {kept}; style-src 'self'; img-src 'self'; "
-    "connect-src 'self'; frame-src 'self'; manifest-src 'self'; worker-src 'self'; "
+    "connect-src {reached}; frame-src 'self'; manifest-src 'self'; worker-src 'self'; "
     f"frame-ancestors 'none'; trusted-types offline; {_CLOSED}"
 )
 
@@ -56,10 +56,12 @@ _OFF = (
 _FEATURES_OFF = ", ".join(f"{feature}=()" for feature in _OFF)
 
 
-def page_headers(kept: str) -> dict[str, str]:
-    """Of a page; `kept` is the source expression of the kept box's script."""
+def page_headers(kept: str, broker_answers: str | None = None) -> dict[str, str]:
+    """Of a page; `kept` is the source expression of the kept box's script, `broker_answers` the one
+    address elsewhere that it may ask, if any."""
+    reached = f"'self' {broker_answers or ''}".rstrip()
     return {
-        "Content-Security-Policy": _PAGE.format(kept=kept),
+        "Content-Security-Policy": _PAGE.format(kept=kept, reached=reached),
         "Cross-Origin-Embedder-Policy": "require-corp",
         # Only so that the case code can be copied with one press.
         "Permissions-Policy": f"{_FEATURES_OFF}, clipboard-read=(), clipboard-write=(self)",

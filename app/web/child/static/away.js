@@ -49,10 +49,10 @@ export function forgetAway() {
   }
 }
 
-/** Opens another page with a letter in the part of its address that is never sent. */
-export function openWith(page, letter) {
+/** The page's address with a letter in the part that is never sent. */
+export function withLetter(page, letter) {
   const text = new TextEncoder().encode(JSON.stringify(letter));
-  location.replace(`${page}#${toText(text)}`);
+  return `${page}#${toText(text)}`;
 }
 
 /**

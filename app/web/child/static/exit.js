@@ -2,7 +2,13 @@
 import { onThreeShifts } from "./shifts.js";
 import { say, words } from "./words.js";
 
+const out = new AbortController();
+
+/** Aborted when somebody leaves, before anything else: nothing may open another page then. */
+export const leaving = out.signal;
+
 export function leave() {
+  out.abort();
   document.body.replaceChildren();
   forget();
   location.replace("/leave");

@@ -2,7 +2,7 @@
 import { Chosen } from "./chosen.js";
 import { digitsOf, keyOf, newCode } from "./code.js";
 import { byId, element } from "./elements.js";
-import { watchForLeaving } from "./exit.js";
+import { leaving, watchForLeaving } from "./exit.js";
 import { back, bandOf, next } from "./journey.js";
 import { offerOffline } from "./offline.js";
 import { Proof } from "./proof.js";
@@ -37,6 +37,7 @@ let asking = null;
 let shownProfile = null;
 let found = null;
 let takingBack = null; // the one photo or video; null: all
+let trip = new AbortController(); // the way to a pass
 
 // ---- going on and back --------------------------------------------------------------------------
 
@@ -123,6 +124,7 @@ async function go(where) {
 }
 
 async function enter(step) {
+  trip.abort(); // whoever goes elsewhere is not taken away
   try {
     await ENTRIES[step]?.();
     show(step);
@@ -177,15 +179,25 @@ onPress(byId("show-age"), words("proof.going"), async () => {
   answers.without = false;
   if (answers.age === undefined || proof.hasPass) return go("next");
   if (!navigator.onLine) return wrong(words("problem.no_line"));
+  const { signal } = (trip = new AbortController());
   try {
-    asking = null;
-    await learn();
-    if (!proof.offered) return chooseAgain("unavailable");
-    await proof.goForPass(whatWaits());
+    const problem = await goForPass(signal);
+    if (!signal.aborted) chooseAgain(problem);
   } catch (error) {
-    explain(error);
+    if (!signal.aborted) explain(error);
   }
 });
+leaving.addEventListener("abort", () => trip.abort());
+
+/** What kept us here, as a word of `proof.…`: whoever got there is not here to be told. */
+async function goForPass(signal) {
+  asking = null;
+  await learn();
+  if (!proof.offered) return "unavailable";
+  if (!signal.aborted) await proof.goForPass(whatWaits(), signal);
+  if (!navigator.onLine) throw new NoLine();
+  return "silent";
+}
 
 /** What is to be there again when this page is: nothing of it is readable meanwhile. */
 function whatWaits() {

@@ -1,9 +1,10 @@
 /** Showing an age without showing who one is: what is offered, the way to a pass, and the way back. */
 import { PASS, WORD, passOffer, takesWord } from "./age.js";
-import { forgetAway, isAway, letterInAddress, openWith, putAway, takeBack } from "./away.js";
+import { forgetAway, isAway, letterInAddress, putAway, takeBack, withLetter } from "./away.js";
 import { byId } from "./elements.js";
 import { Passes, tidy, today } from "./passes.js";
 import { authorization, blind, finalize, fromText, toText } from "./privacy-pass.js";
+import { answers, opened } from "./reach.js";
 
 const VERSION = 1;
 const WITH_SPARES = 3;
@@ -56,23 +57,36 @@ export class Proof {
     if (pass !== null) this.#passes.putBack(pass);
   }
 
-  /** Opens the page that gives passes; `rest` is what this page must know when it comes back. */
-  async goForPass(rest) {
-    const { challenge, token_key: key, pass_url: page } = this.#offer;
+  /**
+   * Opens the page that gives passes; `rest` is what this page must know when it comes back. Comes
+   * to an end only if we stay, and nothing waits then: the page does not answer, or `signal` calls
+   * it off.
+   */
+  async goForPass(rest, signal) {
+    const { pass_url: page } = this.#offer;
     const keep = byId("keep-spares").checked;
-    const made = [];
-    while (made.length < (keep ? WITH_SPARES : 1)) {
-      made.push(await blind(fromText(challenge), fromText(key)));
-    }
+    const [made, there] = await Promise.all([this.#blind(keep), isThere(page, signal)]);
+    if (!there || signal.aborted) return;
     const secrets = made.map(({ secret }) => secret);
     const state = await putAway({ rest, secrets, keep, day: today() });
-    openWith(page, {
+    const letter = {
       v: VERSION,
       key: toText(made[0].keyId),
       blinded: made.map(({ blinded }) => toText(blinded)),
       back: `${location.origin}/${document.documentElement.lang}`,
       state,
-    });
+    };
+    if (!signal.aborted) await opened(withLetter(page, letter), signal);
+    forgetAway();
+  }
+
+  async #blind(keep) {
+    const { challenge, token_key: key } = this.#offer;
+    const made = [];
+    while (made.length < (keep ? WITH_SPARES : 1)) {
+      made.push(await blind(fromText(challenge), fromText(key)));
+    }
+    return made;
   }
 
   /**
@@ -99,6 +113,13 @@ export class Proof {
     this.#passes.hold(texts.map((text) => ({ day, text })), { keep });
     return null;
   }
+}
+
+/** Whether the page's server answers where the operator lets us ask it; true where nobody may. */
+async function isThere(page, signal) {
+  const { asks } = byId("show-age").dataset;
+  const ours = asks && new URL(asks).origin === new URL(page).origin;
+  return !ours || answers(asks, signal);
 }
 
 /** Of what was signed, all that verifies. */

@@ -56,9 +56,52 @@ def test_the_shipped_examples_say_that_nobody_has_checked_them() -> None:
         ("checked_on = 2000-01-01", 'checked_on = "soon"', "checked_on"),
         ("[[country.helpline]]", "[[country.hotline]]", "helpline"),
         ("[[country]]", "[[country", "TOML"),
+        ("hashes_per_photo = 64", "hashes_per_photo = 64\nbroker_answers = 7", "broker_answers"),
     ],
 )
 def test_what_cannot_be_used_is_named(old: str, new: str, named: str) -> None:
     assert old in TEXT
     with pytest.raises(BadPages, match=named):
         parse(TEXT.replace(old, new))
+
+
+def asking(address: str) -> str:
+    return f"broker_answers = '''{address}'''\n{TEXT}"
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://broker.example/healthz",
+        "https://a.b-c.example:8443/x/y_z.1",
+        "http://localhost:1/h",
+    ],
+)
+def test_a_broker_may_be_asked_where_the_operator_says(address: str) -> None:
+    assert parse(TEXT).broker_answers is None
+    assert parse(asking(address)).broker_answers == address
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://broker.example/healthz",
+        "https://broker.example",
+        "https://broker.example/",
+        "https://broker.example/h?from=us",
+        "https://broker.example/h#us",
+        "https://broker.example/h; script-src *",
+        "https://broker.example/h, *",
+        "https://broker.example/h *",
+        "https://*.example/h",
+        "https://us@broker.example/h",
+        "https://brök.example/h",
+        "http://localhost.example/h",
+        "https://broker.example/h\nhttps://other.example/h",
+        "wss://broker.example/h",
+        "",
+    ],
+)
+def test_what_would_say_more_to_a_broker_or_a_browser_is_refused(address: str) -> None:
+    with pytest.raises(BadPages, match="broker_answers"):
+        parse(asking(address))

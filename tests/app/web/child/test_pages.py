@@ -15,6 +15,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from app.web.application import create_app
+from app.web.child.operator import SHIPPED
 from app.web.child.pages import DEVICE, STATIC
 from tests.app.web.running import in_process
 
@@ -77,6 +78,19 @@ def test_a_page_reaches_only_us(client: FlaskClient, path: str) -> None:
         "'self'",
     }
     assert "unsafe" not in str(said)
+
+
+def test_a_page_reaches_one_address_more_where_the_operator_says_so(tmp_path: Path) -> None:
+    asked = "https://broker.example/healthz"
+    with in_process(tmp_path) as (runtime, _):
+        own = runtime.context.settings.data_dir / "pages.toml"
+        own.write_text(f'broker_answers = "{asked}"\n{SHIPPED.read_text()}')
+        client = create_app(runtime.context).test_client()
+        said = policy(client, "/en")
+        assert said["connect-src"] == f"'self' {asked}"
+        assert asked not in str({**said, "connect-src": ""})
+        assert f'data-asks="{asked}"' in client.get("/en").get_data(as_text=True)
+        assert policy(client, "/box/en")["connect-src"] == "'none'"
 
 
 @pytest.mark.parametrize("path", BOXES)
