@@ -30,6 +30,7 @@ _ROOT: Final = Path(__file__).resolve().parent.parent
 _PIPE_BYTES: Final = 1 << 20  # as many as an ordinary user may ask for
 _BATCHES_WAITING: Final = 8  # enough to be busy while we claim and store
 _PATIENCE: Final = 5.0  # seconds for a batch, which takes some milliseconds
+_SECOND_LOOK: Final = 1.0  # after the first that found it late: it may be we who stood still
 
 
 class Scribe:
@@ -46,6 +47,7 @@ class Scribe:
         self._away: deque[_Batch] = deque()
         self._back: deque[list[Post | str]] = deque()
         self._failed = threading.Event()
+        self._late_since: float | None = None
         self._wake: Callable[[], None] = lambda: None
 
     def listen(self, wake: Callable[[], None]) -> None:
@@ -98,7 +100,12 @@ class Scribe:
 
     def _end_if_it_hangs(self) -> None:
         """What it has not written holds its endpoints' places: nothing else would go there."""
-        if self._process and self._away and time.monotonic() > self._away[0].given_at + _PATIENCE:
+        now = time.monotonic()
+        if not self._away or now < self._away[0].given_at + _PATIENCE:
+            self._late_since = None
+        elif self._late_since is None:
+            self._late_since = now
+        elif self._process and now > self._late_since + _SECOND_LOOK:
             self._process.kill()
 
     def _started(self) -> _Process | None:
