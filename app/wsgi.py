@@ -87,12 +87,15 @@ def serve(runtime: Runtime, ready: Callable[[dict[str, Any]], None]) -> None:
 
 @contextmanager
 def _listening(runtime: Runtime, port: int) -> Iterator[None]:
-    """Raises StartRefused if that port cannot be had."""
+    """Raises StartRefused if that port cannot be had. Whatever fails in here, all is closed."""
     try:
         yield
     except OSError as fault:
         runtime.close()
         raise StartRefused(f"cannot listen on port {port}: {fault.strerror}") from None
+    except BaseException:
+        runtime.close()
+        raise
 
 
 def _port(server: Any) -> int:

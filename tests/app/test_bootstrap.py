@@ -11,6 +11,8 @@ import pytest
 from app import bootstrap
 from app.bootstrap import DATABASE, StartRefused, build
 from app.settings import PREFIX, Settings
+from app.web.child.operator import BadPages
+from app.wsgi import serve
 from tests.app.services.world import World
 
 
@@ -64,4 +66,11 @@ def test_limits_that_cannot_be_counted_leave_nothing_open(
     monkeypatch.setenv("AWS_REGION", "no region!")
     with pytest.raises(StartRefused, match="cannot be used"):
         build(settings(used, LIMITS="dynamodb"))
+    assert not still_open(used)
+
+
+def test_pages_that_cannot_be_used_leave_nothing_open(used: Path) -> None:
+    (used / "pages.toml").write_text("half a fi")
+    with pytest.raises(BadPages, match="not TOML"):
+        serve(build(settings(used, PORT="0", METRICS_PORT="0")), lambda _: None)
     assert not still_open(used)
