@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -16,7 +17,7 @@ from infra.broker.errors import (
     SignerUnavailable,
     Word,
 )
-from infra.broker.grants import LIFETIME, Grant, Person, day_of, lifted_in
+from infra.broker.grants import HOUR, LIFETIME, Grant, Person, day_of, lifted_in
 from infra.broker.held import Clock, Held
 from infra.broker.issuance import IssuerKey, KeyRing, TokenRequest
 from infra.broker.journal import Event, Journal
@@ -151,7 +152,7 @@ class Desk:
     def _counted(self, grant: Grant, key: IssuerKey, blinded: int) -> bytes:
         """Count first, then sign: whoever asks twice at once gets no more than the limit."""
         if not self._days.count_one(grant.day, grant.person, self._limits.tokens_per_day):
-            raise LimitReached(lifted_in(grant.day, self._clock()))
+            raise LimitReached(lifted_in(grant.day, self._clock()) + secrets.randbelow(HOUR))
         try:
             return sign(self._signer, key, blinded)
         except BaseException as fault:

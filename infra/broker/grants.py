@@ -13,8 +13,8 @@ from infra.broker.errors import Code, NotSigned
 from infra.broker.issuance import Predicate
 
 LIFETIME = timedelta(minutes=10)
-_HOUR = 3600  # seconds
-_DAY = 24 * _HOUR  # seconds; the Unix clock knows no leap seconds, so UTC midnight is a multiple
+HOUR = 3600  # seconds
+_DAY = 24 * HOUR  # seconds; the Unix clock knows no leap seconds, so UTC midnight is a multiple
 
 PersonTag = NewType("PersonTag", bytes)
 
@@ -55,13 +55,13 @@ def day_of(now: datetime) -> int:
 
 def lifted_in(day: int, now: datetime) -> int:
     """Seconds until the limit of that day holds nobody back: whole hours, at least one."""
-    # It follows from the clock, never from when somebody had their tokens. The very second would
-    # help nobody: people are told 'tomorrow'. Devices that kept to it would all come as the day
-    # begins, and that would show who had reached yesterday's limit: it would join two days, which
-    # their keys keep apart. A grant from before midnight is held back no longer, for another may be
-    # had at once; it hears an hour too, as in the last hour of its day.
+    # It follows from the clock, never from when somebody had their tokens. People are told
+    # 'tomorrow'; a device that kept to the second would mark who had reached yesterday's limit and
+    # so join two days, which their keys keep apart. So who says this adds a random part of an hour.
+    # A grant of yesterday stays refused, though its person may have a new one at once: it hears an
+    # hour too, so that its age does not show.
     left = (day + 1) * _DAY - now.timestamp()
-    return max(1, math.ceil(left / _HOUR)) * _HOUR
+    return max(1, math.ceil(left / HOUR)) * HOUR
 
 
 def person_tag(key_of_day: bytes, provider: str, subject: str) -> PersonTag:

@@ -182,22 +182,33 @@ def test_who_had_the_days_tokens_hears_when_the_day_has_ended(
     broker.clock.now = datetime(2026, 11, 20, hour, minute, second, tzinfo=UTC)
     answer = limited(broker)
     assert code_of(answer) == (429, "daily-limit")
-    assert answer.headers["Retry-After"] == str(3600 * hours)
+    assert whole_hours(answer) == hours
 
 
 def test_the_wait_says_nothing_of_who_waits(broker: Here) -> None:
     """Neither when somebody had their tokens, nor the minute, nor that a grant is of yesterday."""
     said = set()
     for person in ("alice", "bob"):
-        said.add(limited(broker, person).headers["Retry-After"])
+        said.add(whole_hours(limited(broker, person)))
         broker.clock.forward(minutes=9)
-    assert said == {str(12 * 3600)}
+    assert said == {12}
     broker.clock.now = datetime(2026, 11, 20, 23, 59, tzinfo=UTC)
-    said = {limited(broker, "carol").headers["Retry-After"]}
+    said = {whole_hours(limited(broker, "carol"))}
     broker.clock.forward(minutes=2)
     answer = broker.ask(request_bytes(broker.key()))
     assert code_of(answer) == (429, "daily-limit")
-    assert said == {answer.headers["Retry-After"]} == {"3600"}
+    assert said == {whole_hours(answer)} == {1}
+
+
+def test_who_comes_again_on_time_does_not_come_at_a_time_of_their_own(broker: Here) -> None:
+    """A wait of whole hours would keep the minute at which somebody was refused."""
+    limited(broker)
+    waits = {broker.ask(request_bytes(broker.key())).headers["Retry-After"] for _ in range(20)}
+    assert len(waits) > 15
+
+
+def whole_hours(answer: TestResponse) -> int:
+    return int(answer.headers["Retry-After"]) // 3600
 
 
 def limited(broker: Here, person: str = "alice") -> TestResponse:
