@@ -31,7 +31,7 @@ class Work:
         self.act = act
         self.news = news
         self.result: Any = None
-        self.error: BaseException | None = None
+        self.error: Exception | None = None
 
     def outcome(self) -> Any:
         """The result. Raises `error`."""
@@ -211,11 +211,15 @@ class Writer:
         """Nothing of this group is stored, and each of its callers hears so."""
         self._roll_back()
         for work in group:
-            work.error = in_domain_words(error) if isinstance(error, Exception) else error
+            work.error = in_domain_words(error if isinstance(error, Exception) else _broken_off())
 
     def _roll_back(self) -> None:
         with suppress(sqlite3.Error):  # SQLite has done so already
             self._connection.execute("ROLLBACK")
+
+
+def _broken_off() -> StoreUnavailable:
+    return StoreUnavailable("its commit was broken off")
 
 
 def _door() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import resource
 import signal
 import sqlite3
@@ -54,6 +55,7 @@ def stored(folder: Path) -> set[int]:
 
 def doors() -> int:
     """How many eventfds this process has open."""
+    gc.collect()  # other tests' senders have some as well
     links = []
     for name in Path("/proc/self/fd").iterdir():
         with suppress(OSError):
@@ -225,7 +227,7 @@ def test_a_signal_that_raises_nothing_lets_nobody_in(writer: Writer, tmp_path: P
     assert stored(tmp_path) == {0, 1, 2}
 
 
-def test_an_act_that_ends_its_thread_ends_nobody_elses(writer: Writer, tmp_path: Path) -> None:
+def test_an_act_that_would_end_its_thread_ends_nobodys(writer: Writer, tmp_path: Path) -> None:
     def end(_: sqlite3.Connection) -> None:
         raise SystemExit
 
@@ -233,7 +235,7 @@ def test_an_act_that_ends_its_thread_ends_nobody_elses(writer: Writer, tmp_path:
         with a_commit_under_way(writer, pool):
             results = [pool.submit(writer.do, work) for work in (put(1), Work(end), put(2))]
             until(lambda: waiting(writer) == 3)
-        assert {type(one.exception(10)) for one in results} == {SystemExit}
+        assert all(map(refused, results))
     assert writer.do(put(3)) == 3
     assert stored(tmp_path) == {3}
 
