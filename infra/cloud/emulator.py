@@ -6,9 +6,10 @@
 
 With `auth=True` signatures, policies and roles are enforced, as on AWS; ROOT is the account itself
 and may do everything. An emulator forgets all it had when it ends, and ends at the latest with the
-process that began it, however that one ends. `python -m infra.cloud.emulator` runs one until it is
-told to stop and prints its endpoint as a line of JSON. It lives in .venv-ministack (./test and
-./run --cloud make it from locks/ministack.txt): it pins a botocore that is not ours.
+process that began it (if that was killed, its log stays among the temporary files). `python -m
+infra.cloud.emulator` runs one until it is told to stop and prints its endpoint as a line of JSON.
+It lives in .venv-ministack (./test and ./run --cloud make it from locks/ministack.txt): it pins a
+botocore that is not ours.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ NAME = "pages.toml"
 OLD = timedelta(days=365)
 MOST_HASHES = 128
 _ASKED = re.compile(
-    r"(?:https://[a-z0-9]+(?:[.-][a-z0-9]+)*|http://(?:localhost|127\.0\.0\.1))"
+    r"(?:https://[a-z0-9]+(?:(?:\.|-+)[a-z0-9]+)*|http://(?:localhost|127\.0\.0\.1))"
     r"(?::[0-9]{1,5})?(?:/[A-Za-z0-9_.-]+)+"
 )
 
@@ -151,7 +151,9 @@ def _broker_answers(raw: Mapping[str, Any]) -> str:
     """
     value = _text(raw, "broker_answers")
     if not _ASKED.fullmatch(value):
-        raise BadPages("broker_answers must be an https address with a path and no query")
+        raise BadPages(
+            "broker_answers must be https, in small ASCII letters, with a path and no query"
+        )
     return value
 
 

@@ -54,12 +54,10 @@ def trust(stage: World, pass_url: str | None = None) -> None:
 
 @contextmanager
 def broker(stage: World, slow: str = "", by: float = 0.0) -> Iterator[Relay]:
-    """The real one at the gate, which says that other sites may ask it; one path may be slow."""
+    """The real one at the gate; one path may be slow."""
     assert stage.broker is not None
 
     def build(path: str, body: bytes, headers: Headers) -> bytes:
-        if path == "/healthz":
-            headers["Cross-Origin-Resource-Policy"] = "cross-origin"
         if path == slow:
             time.sleep(by)
         return body

@@ -74,6 +74,7 @@ def asking(address: str) -> str:
     [
         "https://broker.example/healthz",
         "https://a.b-c.example:8443/x/y_z.1",
+        "https://xn--brk-sna.example/healthz",
         "http://localhost:1/h",
     ],
 )
