@@ -92,7 +92,7 @@ class Writer:
 
     def do(self, work: Work) -> Any:
         """Have the work done and wait until it is durable. Raises what it raised."""
-        if threading.current_thread() is threading.main_thread():
+        if threading.get_ident() == threading.main_thread().ident:
             # A signal's handler runs here and may raise at any step: others would wait for ever.
             aside = threading.Thread(target=self._do, args=(work,))
             aside.start()
@@ -161,7 +161,8 @@ class Writer:
         with self._joining:
             group.inside = len(group.works) - 1
             self._groups -= 1
-            self._answered.notify_all()
+            if self._closed:
+                self._answered.notify_all()
         if len(group.works) > 1:
             os.eventfd_write(group.door, len(group.works) - 1)
 
