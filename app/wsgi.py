@@ -90,11 +90,10 @@ def _listening(runtime: Runtime, port: int) -> Iterator[None]:
     """Raises StartRefused if that port cannot be had. Whatever fails in here, all is closed."""
     try:
         yield
-    except OSError as fault:
+    except BaseException as fault:
         runtime.close()
-        raise StartRefused(f"cannot listen on port {port}: {fault.strerror}") from None
-    except BaseException:
-        runtime.close()
+        if isinstance(fault, OSError):
+            raise StartRefused(f"cannot listen on port {port}: {fault.strerror}") from None
         raise
 
 

@@ -66,6 +66,15 @@ def _all_written(scribe: Scribe, count: int) -> list[tuple[Letter, Post | str]]:
     return done
 
 
+def _begin_and_stop(scribe: Scribe) -> subprocess.Popen[bytes]:
+    """Its process, which has written one letter and stands still."""
+    assert scribe.take([a_letter(0)])
+    _all_written(scribe, 1)
+    assert scribe._process is not None
+    os.kill(scribe._process.pid, signal.SIGSTOP)
+    return scribe._process
+
+
 def test_they_verify_and_open_and_come_back_in_their_order(scribe: Scribe) -> None:
     letters = [a_letter(n) for n in range(32)]
     assert scribe.take(letters[:16])
@@ -121,14 +130,11 @@ def test_a_letter_that_cannot_be_written_says_why_and_stops_no_other(scribe: Scr
 
 
 def test_letters_that_a_killed_scribe_held_are_written_at_home(scribe: Scribe) -> None:
-    scribe.take([a_letter(0)])
-    _all_written(scribe, 1)
-    assert scribe._process is not None
-    os.kill(scribe._process.pid, signal.SIGSTOP)
+    process = _begin_and_stop(scribe)
     letters = [a_letter(n) for n in range(1, 33)]
     assert scribe.take(letters[:16])
     assert scribe.take(letters[16:])
-    scribe._process.kill()
+    process.kill()
     done = _all_written(scribe, 32)
     assert [letter for letter, _ in done] == letters
     assert all(isinstance(post, Post) for _, post in done)
@@ -136,10 +142,7 @@ def test_letters_that_a_killed_scribe_held_are_written_at_home(scribe: Scribe) -
 
 
 def test_a_scribe_that_hangs_does_not_hang_its_engine(scribe: Scribe) -> None:
-    scribe.take([a_letter(0)])
-    _all_written(scribe, 1)
-    assert scribe._process is not None
-    os.kill(scribe._process.pid, signal.SIGSTOP)
+    _begin_and_stop(scribe)
     long = [[a_letter(16 * n + m, size=300) for m in range(16)] for n in range(3)]
     began = time.monotonic()
     assert scribe.take(long[0])
@@ -156,10 +159,7 @@ def test_a_scribe_that_hangs_is_ended_and_its_letters_are_written_at_home(
     scribe: Scribe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They hold their endpoints' places meanwhile, so that nothing else goes there."""
-    scribe.take([a_letter(0)])
-    _all_written(scribe, 1)
-    assert scribe._process is not None
-    os.kill(scribe._process.pid, signal.SIGSTOP)
+    _begin_and_stop(scribe)
     letters = [a_letter(n) for n in range(1, 33)]
     assert scribe.take(letters[:16])
     assert scribe.take(letters[16:])
@@ -183,10 +183,7 @@ def test_without_a_process_everything_is_left_to_the_engine(
 def test_a_small_pipe_is_given_little(scribe: Scribe, monkeypatch: pytest.MonkeyPatch) -> None:
     """A user has only so many large ones (fs.pipe-user-pages-soft)."""
     monkeypatch.setattr("partners.scribe._PIPE_BYTES", (1 << 31) - 1)  # refused like those
-    assert scribe.take([a_letter(0)])
-    _all_written(scribe, 1)
-    assert scribe._process is not None
-    os.kill(scribe._process.pid, signal.SIGSTOP)
+    _begin_and_stop(scribe)
     long = [a_letter(n, size=300) for n in range(1, 5)]  # 20 kB each
     assert [scribe.take([letter]) for letter in long] == [True, True, False, False]
     assert scribe.close() == long[:2]

@@ -211,16 +211,14 @@ class Writer:
     def _give_up(self, group: list[Work], error: BaseException) -> None:
         """Nothing of this group is stored, and each of its callers hears so."""
         self._roll_back()
+        if not isinstance(error, Exception):
+            error = StoreUnavailable("its commit was broken off")
         for work in group:
-            work.error = in_domain_words(error if isinstance(error, Exception) else _broken_off())
+            work.error = in_domain_words(error)
 
     def _roll_back(self) -> None:
         with suppress(sqlite3.Error):  # SQLite has done so already
             self._connection.execute("ROLLBACK")
-
-
-def _broken_off() -> StoreUnavailable:
-    return StoreUnavailable("its commit was broken off")
 
 
 def _door() -> int:

@@ -173,12 +173,12 @@ def test_whoever_turns_back_is_told_that_it_is_all_right(stage: World) -> None:
 def test_for_whoever_is_turning_back_nothing_is_signed(stage: World) -> None:
     """Also if the broker says only then that a pass may be had."""
     page = stage.page()
-    answers, asked = held(page, "**/grant"), seen(page)
+    answers, asked = way.held(page, "**/grant"), seen(page)
     way.to_proof(page)
     page.locator("#show-age").click()
     page.locator("#stop").wait_for()
     eventually(page, lambda: len(answers) == 1)
-    ways_back = held(page, "**/en")
+    ways_back = way.held(page, "**/en")
     page.locator("#stop").click(no_wait_after=True)
     eventually(page, lambda: len(ways_back) == 1)  # on the way, and the page still runs
     answers[0].fulfill(json={"predicate": PREDICATE, "left": 1})
@@ -186,17 +186,6 @@ def test_for_whoever_is_turning_back_nothing_is_signed(stage: World) -> None:
     ways_back[0].continue_()
     told(page, "That's OK")
     assert not [url for url in asked if "token-request" in url]
-
-
-def held(page: Page, pattern: str) -> list[Route]:
-    """The requests that wait to be answered from now on."""
-    waiting: list[Route] = []
-
-    def keep(route: Route) -> None:
-        waiting.append(route)
-
-    page.route(pattern, keep)
-    return waiting
 
 
 def seen(page: Page) -> list[str]:

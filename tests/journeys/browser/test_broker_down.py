@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Page, expect
 
 from tests.journeys.browser import way
 from tests.journeys.browser.broker import write_trust
@@ -223,17 +223,6 @@ def press_in(page: Page, ms: int, selector: str) -> None:
     )
 
 
-def held(page: Page, pattern: str) -> list[Route]:
-    """The requests that wait to be answered from now on."""
-    waiting: list[Route] = []
-
-    def keep(route: Route) -> None:
-        waiting.append(route)
-
-    page.route(pattern, keep)
-    return waiting
-
-
 @pytest.mark.parametrize("slow", ["/healthz", "/pass"])
 def test_who_goes_on_without_meanwhile_is_not_taken_away(stage: World, slow: str) -> None:
     page = stage.page()
@@ -253,8 +242,8 @@ def test_who_leaves_meanwhile_is_not_called_back(stage: World, slow: str) -> Non
     """Also where leaving takes longer than what was waited for."""
     page = stage.page()
     way.to_proof(page)
-    leaves = held(page, "**/leave")
-    challenges = held(page, "**/v1/age/challenge")
+    leaves = way.held(page, "**/leave")
+    challenges = way.held(page, "**/v1/age/challenge")
     with broker(stage, slow=slow, by=1.5) as relay:
         press_in(page, 700, "header .leave")
         page.locator("#show-age").click(no_wait_after=True)

@@ -6,7 +6,7 @@ import re
 import time
 from pathlib import Path
 
-from playwright.sync_api import ConsoleMessage, Locator, Page, expect
+from playwright.sync_api import ConsoleMessage, Locator, Page, Route, expect
 
 WITHIN_MS = 20_000
 
@@ -156,6 +156,17 @@ def withdraw(page: Page) -> None:
     step(page, "change").locator("[data-go=withdraw]").click()
     step(page, "withdraw").locator("#withdraw").click()
     step(page, "status")
+
+
+def held(page: Page, pattern: str) -> list[Route]:
+    """The requests that wait to be answered from now on."""
+    waiting: list[Route] = []
+
+    def keep(route: Route) -> None:
+        waiting.append(route)
+
+    page.route(pattern, keep)
+    return waiting
 
 
 def errors_of(page: Page, of: str = "") -> list[str]:
