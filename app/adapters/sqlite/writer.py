@@ -6,6 +6,7 @@ that waits; the first of a group commits for all of it, and each is answered aft
 
 from __future__ import annotations
 
+import _thread
 import os
 import sqlite3
 import threading
@@ -94,9 +95,7 @@ class Writer:
         """Have the work done and wait until it is durable. Raises what it raised."""
         if threading.get_ident() == threading.main_thread().ident:
             # A signal's handler runs here and may raise at any step: others would wait for ever.
-            aside = threading.Thread(target=self._do, args=(work,))
-            aside.start()
-            aside.join()
+            _aside(self._do, work)
         else:
             self._do(work)
         return work.outcome()
@@ -219,6 +218,25 @@ class Writer:
     def _roll_back(self) -> None:
         with suppress(sqlite3.Error):  # SQLite has done so already
             self._connection.execute("ROLLBACK")
+
+
+def _aside(do: Callable[[Work], None], work: Work) -> None:
+    """Have another thread do it, and wait.
+
+    Not by `Thread.start`: whoever is interrupted in there may keep a lock that the new thread then
+    waits for, and the process for that thread. Of this one nobody waits for but us.
+    """
+    ended = threading.Lock()
+    ended.acquire()
+
+    def act() -> None:
+        try:
+            do(work)
+        finally:
+            ended.release()
+
+    _thread.start_new_thread(act, ())
+    ended.acquire()
 
 
 def _door() -> int:

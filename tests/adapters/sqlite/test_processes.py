@@ -14,13 +14,15 @@ import pytest
 from app.adapters.sqlite.schema import MIGRATIONS
 from app.adapters.sqlite.store import SqliteStore
 from partners.model import CaseId
+from tests.adapters.sqlite.numbers import stored
 
 ROOT = Path(__file__).parents[3]
 KILLS = 5
+COMMAND = [sys.executable, "-m", "tests.adapters.sqlite.processes"]
 
 
 def _start(task: str, path: Path, *others: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "tests.adapters.sqlite.processes", task, str(path), *others]
+    command = [*COMMAND, task, str(path), *others]
     return subprocess.Popen(
         command, cwd=ROOT, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
@@ -58,6 +60,21 @@ def test_a_token_spent_in_two_processes_opens_one_case(tmp_path: Path) -> None:
             assert process.returncode == 0
     assert sorted(map(int, spent)) == list(range(count))
     assert _count(path, "SELECT count(*) FROM cases") == count
+
+
+def test_interrupts_at_any_step_stop_nobody(tmp_path: Path) -> None:
+    """As Ctrl-C would in a command, whose other threads go on writing."""
+    path = tmp_path / "store.db"
+    command = [*COMMAND, "interrupt", str(path)]
+    ended = subprocess.run(
+        command, cwd=ROOT, text=True, stdout=subprocess.PIPE, check=True, timeout=60
+    )
+    said = ended.stdout.split()
+    done = {int(number) for number in said}
+    assert len(done) == len(said)
+    assert done <= stored(path)
+    assert all(number % 10 == 0 for number in stored(path) - done)  # the interrupted one's
+    assert {number % 10 for number in done} == {0, 1, 2, 3}
 
 
 def _acknowledged_before_a_kill(path: Path, enough: int) -> list[str]:

@@ -10,25 +10,23 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from app.adapters.sqlite.connections import open_writer
 from app.adapters.sqlite.writer import Work, Writer
 from app.domain.errors import StoreUnavailable
 from app.ports import News
+from tests.adapters.sqlite.numbers import opened, put, stored
 
 THREADS = 24
 
 
 @pytest.fixture
 def connection(tmp_path: Path) -> sqlite3.Connection:
-    connection = open_writer(tmp_path / "store.db", 10.0)
-    connection.execute("CREATE TABLE numbers (number INTEGER PRIMARY KEY)")
-    return connection
+    return opened(tmp_path / "store.db")
 
 
 @pytest.fixture
@@ -36,21 +34,6 @@ def writer(connection: sqlite3.Connection) -> Iterator[Writer]:
     writer = Writer(connection, 10.0, lambda _: None)
     yield writer
     writer.close()
-
-
-def put(number: int) -> Work:
-    """A work that stores a number and gives it back."""
-
-    def act(connection: sqlite3.Connection) -> int:
-        connection.execute("INSERT INTO numbers VALUES (?)", (number,))
-        return number
-
-    return Work(act)
-
-
-def stored(folder: Path) -> set[int]:
-    with closing(sqlite3.connect(folder / "store.db")) as reader:
-        return {number for (number,) in reader.execute("SELECT number FROM numbers")}
 
 
 def doors() -> int:
@@ -117,7 +100,7 @@ def test_each_hears_of_its_own_work(writer: Writer, tmp_path: Path) -> None:
     fine = [number for number, result in told if result == number]
     assert len(told) == THREADS * 200
     assert len(fine) == len(told) // 2
-    assert set(fine) == {number for number, _ in told} == stored(tmp_path)
+    assert set(fine) == {number for number, _ in told} == stored(tmp_path / "store.db")
     assert writer.commits < len(told)
     assert doors() == before
 
@@ -138,7 +121,7 @@ def test_nobody_is_answered_before_the_commit(tmp_path: Path, writer: Writer) ->
 
     def put_and_look(number: int) -> None:
         writer.do(put(number))
-        if number not in stored(tmp_path):
+        if number not in stored(tmp_path / "store.db"):
             late.append(number)
 
     with ThreadPoolExecutor(8) as pool:
@@ -170,43 +153,7 @@ def test_who_is_interrupted_leaves_nobody_waiting(writer: Writer, tmp_path: Path
         joining.join()
         held.let.set()
         assert [one.result(10) for one in others] == [1, 2]
-    assert stored(tmp_path) == {0, 1, 2}
-
-
-@pytest.fixture
-def an_alarm_that_raises() -> Iterator[None]:
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGALRM, interrupt)
-    yield
-    signal.setitimer(signal.ITIMER_REAL, 0)
-    signal.signal(signal.SIGALRM, before)
-
-
-@pytest.mark.usefixtures("an_alarm_that_raises")
-def test_interrupts_at_any_step_stop_nobody(writer: Writer, tmp_path: Path) -> None:
-    done: list[int] = []
-    enough = threading.Event()
-
-    def put_on(number: int) -> None:
-        while not enough.is_set():
-            done.append(writer.do(put(number)))
-            number += 10
-
-    with ThreadPoolExecutor(3) as pool:
-        others = [pool.submit(put_on, start) for start in (1, 2, 3)]
-        for number in range(0, 3000, 10):
-            with suppress(KeyboardInterrupt):
-                signal.setitimer(signal.ITIMER_REAL, number / 1_000_000)  # 0: none, to 3 ms
-                done.append(writer.do(put(number)))
-                signal.setitimer(signal.ITIMER_REAL, 0)
-        enough.set()
-        for one in others:
-            one.result(20)
-    writer.close()
-    assert set(done) <= stored(tmp_path)
-    assert len(stored(tmp_path)) <= len(done) + 300
+    assert stored(tmp_path / "store.db") == {0, 1, 2}
 
 
 def test_a_signal_that_raises_nothing_lets_nobody_in(writer: Writer, tmp_path: Path) -> None:
@@ -224,7 +171,7 @@ def test_a_signal_that_raises_nothing_lets_nobody_in(writer: Writer, tmp_path: P
             assert [one.result(10) for one in results] == [0, 1, 2]
     finally:
         signal.signal(signal.SIGUSR1, before)
-    assert stored(tmp_path) == {0, 1, 2}
+    assert stored(tmp_path / "store.db") == {0, 1, 2}
 
 
 def test_an_act_that_would_end_its_thread_ends_nobodys(writer: Writer, tmp_path: Path) -> None:
@@ -237,7 +184,7 @@ def test_an_act_that_would_end_its_thread_ends_nobodys(writer: Writer, tmp_path:
             until(lambda: waiting(writer) == 3)
         assert all(map(refused, results))
     assert writer.do(put(3)) == 3
-    assert stored(tmp_path) == {3}
+    assert stored(tmp_path / "store.db") == {3}
 
 
 def test_without_a_file_descriptor_left_only_who_would_wait_is_refused(
@@ -256,7 +203,7 @@ def test_without_a_file_descriptor_left_only_who_would_wait_is_refused(
         until(lambda: waiting(writer) == 2)
         held.let.set()
         assert (first.result(10), third.result(10)) == (1, 3)
-    assert stored(tmp_path) == {1, 3}
+    assert stored(tmp_path / "store.db") == {1, 3}
 
 
 def test_closing_waits_for_what_was_accepted_and_refuses_the_rest(
@@ -276,14 +223,14 @@ def test_closing_waits_for_what_was_accepted_and_refuses_the_rest(
         assert [one.result(10) for one in accepted] == list(range(4))
         closing.result(10)
     writer.close()
-    assert stored(tmp_path) == set(range(4))
+    assert stored(tmp_path / "store.db") == set(range(4))
 
 
 def test_the_bell_is_rung_once_for_a_group_and_after_its_commit(
     connection: sqlite3.Connection, tmp_path: Path
 ) -> None:
     rung: list[set[int]] = []
-    writer = Writer(connection, 10.0, lambda _: rung.append(stored(tmp_path)))
+    writer = Writer(connection, 10.0, lambda _: rung.append(stored(tmp_path / "store.db")))
     with ThreadPoolExecutor(4) as pool, a_commit_under_way(writer, pool):
         for number in range(3):
             pool.submit(writer.do, Work(put(number).act, [News.EVENTS]))
