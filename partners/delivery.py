@@ -54,6 +54,7 @@ _CLOSED: Final = "closed"
 _COMPOSED_BETWEEN_TURNS: Final = 16
 _BACKLOG: Final = 64  # messages taken up at once, from which a second processor is worth it
 _NOT_COMPOSED: Final = "not-composed"
+_SCRIBE_ENDED: Final = "ScribeEnded"
 
 
 @dataclass(frozen=True, slots=True)
@@ -324,8 +325,12 @@ class DeliveryEngine:
         self._post_written()
 
     def _post_written(self) -> None:
-        for letter, post in self._scribe.written() if self._scribe else ():
+        if self._scribe is None:
+            return
+        for letter, post in self._scribe.written():
             self._submit(letter, post)
+        if self._scribe.lost():
+            self._observer.stumbled(_SCRIBE_ENDED)
 
     def _submit(self, letter: Letter, post: Post | str) -> None:
         under_way = self._under_way.pop(letter.post_key)

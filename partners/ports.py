@@ -271,4 +271,4 @@ class DeliveryObserver(Protocol):
         """The endpoint answered 410: it is to be disabled and an operator told."""
 
     def stumbled(self, error: str) -> None:
-        """Delivery itself failed and goes on; `error` is the name of the exception's class."""
+        """Delivery itself failed and goes on; `error` is a word like the name of an exception."""

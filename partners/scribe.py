@@ -47,6 +47,7 @@ class Scribe:
         self._away: deque[_Batch] = deque()
         self._back: deque[list[Post | str]] = deque()
         self._failed = threading.Event()
+        self._told = False
         self._late_since: float | None = None
         self._wake: Callable[[], None] = lambda: None
 
@@ -78,6 +79,12 @@ class Scribe:
         self._end_if_it_hangs()
         return done
 
+    def lost(self) -> bool:
+        """Whether it has ended, or never began, without our wish. True once: it begins no more."""
+        news = self._failed.is_set() and not self._told
+        self._told |= news
+        return news
+
     @property
     def waiting(self) -> int:
         """How many letters are not back yet."""
@@ -85,6 +92,7 @@ class Scribe:
 
     def close(self) -> list[Letter]:
         """End the process; the letters that are not back."""
+        self._told = True
         self._failed.set()
         if self._process is not None and self._reader is not None:
             self._process.kill()

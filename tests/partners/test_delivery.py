@@ -311,6 +311,7 @@ def test_a_backlog_is_written_beside_and_each_message_comes_once(
         steps_until(engine, all_in(house, MessageState.DELIVERED))
         engine.close()
     assert process.poll() is not None
+    assert house.watcher.stumbles == ["ScribeEnded"] * dies
     ids = [request.headers["webhook-id"] for request in platform.received]
     assert sorted(ids) == sorted(message.id for message in house.store.all())
     key = parse_verifying_key(next(iter(handed.endpoint_keys.values())))

@@ -139,6 +139,7 @@ def test_letters_that_a_killed_scribe_held_are_written_at_home(scribe: Scribe) -
     assert [letter for letter, _ in done] == letters
     assert all(isinstance(post, Post) for _, post in done)
     assert not scribe.take([a_letter(40)])
+    assert (scribe.lost(), scribe.lost()) == (True, False)  # said once
 
 
 def test_a_scribe_that_hangs_does_not_hang_its_engine(scribe: Scribe) -> None:
@@ -177,6 +178,7 @@ def test_without_a_process_everything_is_left_to_the_engine(
     assert not scribe.take([a_letter(1)])
     monkeypatch.undo()
     assert not scribe.take([a_letter(2)])
+    assert scribe.lost()
     assert (scribe.waiting, scribe.written(), scribe.close()) == (0, [], [])
 
 
