@@ -189,6 +189,15 @@ def test_a_change_is_seen_within_a_moment(tmp_path: Path) -> None:
         time.sleep(0.01)
 
 
+def test_it_is_not_looked_at_for_each_proof(tmp_path: Path) -> None:
+    path = tmp_path / "issuers.toml"
+    path.write_text(GOOD)
+    issuers = IssuerFile(path, never, look_every=60)
+    issuers.current()
+    path.write_text(TWO.issuers_file(AUDIENCE))
+    assert set(issuers.current().jwt) == {ONE.id}
+
+
 def test_threads_never_see_half_of_a_change(tmp_path: Path) -> None:
     path = tmp_path / "issuers.toml"
     path.write_text(GOOD)
