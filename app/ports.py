@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
 from app.domain.age import AgeClaim, Presentation
 from app.domain.audit import AuditEntry
@@ -141,6 +141,15 @@ Change = (
     | SavePartner
 )
 
+MOST_CHANGES: Final = 100
+"""In one unit: what a DynamoDB transaction holds."""
+
+
+def require_few(changes: Sequence[Change]) -> None:
+    """ValueError for more than `MOST_CHANGES`: what `UnitOfWork.commit` checks first."""
+    if len(changes) > MOST_CHANGES:
+        raise ValueError(f"a unit of {len(changes)} changes, at most {MOST_CHANGES}")
+
 
 class News(StrEnum):
     """What a commit left for a worker to do."""
@@ -155,7 +164,8 @@ class UnitOfWork(Protocol):
     def commit(self, *changes: Change) -> None:
         """Store all or none, durably, before returning; at most 100 changes.
 
-        Raises CaseKeyTaken, AgeTokenSpent or Contested for the first change that is refused.
+        Raises ValueError for more, and CaseKeyTaken, AgeTokenSpent or Contested for the first
+        change that is refused.
         """
 
 
@@ -175,7 +185,7 @@ class CaseStore(NoticeStore, Protocol):
         """The case that this key tag opens, or None."""
 
     def file_by_key(self, key_tag: bytes) -> CaseFile | None:
-        """The same with all that it shows."""
+        """That case with its items and notices, or None."""
 
     def case(self, case_id: CaseId) -> Case | None:
         """One case, or None."""
@@ -186,7 +196,7 @@ class CaseStore(NoticeStore, Protocol):
     def items_named(
         self, names: Iterable[tuple[CaseId, int]]
     ) -> dict[tuple[CaseId, int], tuple[Case, Item]]:
-        """Those of these items (case and number) that there are, each with its case."""
+        """The items of these cases and numbers, each with its case; unknown ones are left out."""
 
     def notices_of(self, case_id: CaseId) -> list[Notice]:
         """What each partner was told and said of the case, by item and partner."""
@@ -198,10 +208,13 @@ class CaseStore(NoticeStore, Protocol):
         """Cases whose `sweep_at` has come, longest overdue first."""
 
     def notices_overdue(self, now: datetime, limit: int) -> list[Notice]:
-        """Notices past `deadline_at` with no final word, not withdrawn, not yet marked late."""
+        """Notices past `deadline_at`: not decided, not withdrawn, not yet marked late."""
 
     def purge_case(self, case_id: CaseId) -> None:
-        """Delete the case, its items, notices, messages and attempts. Repeating it is harmless."""
+        """Delete the case, its items, notices, messages, attempts and open events.
+
+        Its audit chain stays. Repeating it is harmless.
+        """
 
 
 class AnswerStore(Protocol):
@@ -236,7 +249,7 @@ class EventStore(Protocol):
         """Events not yet expanded into messages, oldest first; a bad row stands among them."""
 
     def events_named(self, ids: Iterable[EventId]) -> list[Event | Unreadable]:
-        """Those of these events that are not yet expanded, in this order."""
+        """The events with these ids that are not yet expanded, in this order."""
 
 
 class Janitor(Protocol):
@@ -317,6 +330,10 @@ class AgeVerifier(Protocol):
     """Checks one profile of age proof (docs/AGE.md)."""
 
     profile: str
+    scheme: str  # of Authorization (RFC 9110 section 11.1), "" if no token is sent
+
+    def asks(self) -> list[str]:
+        """What stands in `WWW-Authenticate` where this proof is missing or refused."""
 
     def challenge(self) -> dict[str, object]:
         """What a device must know to get a proof that this verifier accepts."""

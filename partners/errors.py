@@ -95,9 +95,16 @@ class SealRefused(PartnerError):
 
 
 class EnrolmentRefused(PartnerError):
-    """The endpoint did not allow us to post, or did not prove that it reads what we send."""
+    """The endpoint did not allow us to post, or did not prove that it reads what we send.
+
+    `error` is why no answer came, as in a Reply; None if there was one, or nothing was asked.
+    """
 
     code = "enrolment-refused"
+
+    def __init__(self, said: str = "", error: str | None = None) -> None:
+        super().__init__(said)
+        self.error = error
 
 
 class RegistrationRefused(PartnerError):

@@ -13,9 +13,10 @@ from types import MappingProxyType
 from typing import Final
 
 from partners.errors import FeedbackRefused
-from partners.model import Feedback, Notice, Word
+from partners.model import DECISIONS, Feedback, Notice, Word
 
-_DECIDED = frozenset({Word.REMOVED, Word.NOT_FOUND, Word.NOT_VIOLATING})
+# Of an item that stands: nobody has forgotten it before it was taken back.
+_DECIDED = frozenset(DECISIONS) - {Word.WITHDRAWN_DONE}
 
 FEEDBACK_FOLLOWS: Final[Mapping[Word, frozenset[Word]]] = MappingProxyType(
     {

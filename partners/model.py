@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import NewType
+from typing import Final, NewType
+
+from partners.errors import UnknownPartner
 
 PartnerId = NewType("PartnerId", str)  # ptn_…
 EndpointId = NewType("EndpointId", str)  # end_…
@@ -101,6 +103,18 @@ class Partner:
         """The endpoint of that id, if it is one of this partner's."""
         return next((e for e in self.endpoints if e.id == endpoint_id), None)
 
+    def own_endpoint(self, endpoint_id: EndpointId) -> Endpoint:
+        """The endpoint of that id. Raises UnknownPartner if it is not one of this partner's."""
+        endpoint = self.endpoint(endpoint_id)
+        if endpoint is None:
+            raise UnknownPartner("no such endpoint of this partner's")
+        return endpoint
+
+    def with_changed(self, endpoint: Endpoint) -> Partner:
+        """The partner with that endpoint in the place of its former self, one version on."""
+        endpoints = tuple(endpoint if e.id == endpoint.id else e for e in self.endpoints)
+        return replace(self, endpoints=endpoints, version=self.version + 1)
+
 
 class Word(StrEnum):
     """What a partner says of an item. `SENT` is ours: it has said nothing yet."""
@@ -112,6 +126,10 @@ class Word(StrEnum):
     NOT_FOUND = "not_found"
     NOT_VIOLATING = "not_violating"
     WITHDRAWN_DONE = "withdrawn_done"
+
+
+DECISIONS: Final = (Word.REMOVED, Word.NOT_FOUND, Word.NOT_VIOLATING, Word.WITHDRAWN_DONE)
+"""What a partner did, rather than that it will. After these a deadline means nothing any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +198,7 @@ class Message:
 class Attempt:
     """One try at posting. `status` is None when no answer came; `error` then names why.
 
-    `number` is the claim it was made under: it only grows, also when a message is replayed.
+    `number` is the claim it was made under: it only grows, even when a message is replayed.
     `breaker` is the state of the endpoint's circuit breaker when the answer came.
     """
 

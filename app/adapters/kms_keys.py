@@ -51,7 +51,7 @@ _TAG = "tag"
 
 
 class KeysRefused(ReportRemoveError):
-    """The root keys cannot be had like this, whoever tries again; an operator must act."""
+    """The root keys cannot be used, and retrying will not help: an operator must act."""
 
     code = "keys-refused"
 
@@ -205,7 +205,7 @@ class KmsKeyRing(DerivedKeyRing):
     """`partners.ports.KeyRing` over a chest that is read once, and again after a rotation.
 
     Raises KeysRefused or KeysUnavailable when it is made; `open` raises StoreUnavailable where a
-    newer key is needed and cannot be had.
+    newer key is needed and is unavailable.
     """
 
     def __init__(self, chest: KeyChest, monotonic: Callable[[], float] = time.monotonic) -> None:
@@ -232,7 +232,7 @@ class KmsKeyRing(DerivedKeyRing):
         try:
             self._roots = {**self._roots, **self._chest.roots().keys}
         except KeysRefused:
-            raise StoreUnavailable("a newer root key cannot be had now") from None
+            raise StoreUnavailable("a newer root key is unavailable now") from None
         self._newest = max(self._roots)
         self._looked_at = self._monotonic()
 

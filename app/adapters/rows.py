@@ -1,4 +1,4 @@
-"""Records as rows and back, for every store: tuples in the order of docs/DATA-MODEL.md."""
+"""Records as rows and back, for every store: the columns of docs/DATA-MODEL.md and their values."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Final
 from app.domain.age import AgeBand, AgeBasis
 from app.domain.audit import Action, Actor, AuditEntry
 from app.domain.case import Case, CaseState, Item, MediaKind
-from app.ports import Remembered, Unreadable
+from app.ports import Remembered, SpendToken, Unreadable
 from partners.events import Event, EventType
 from partners.model import (
     ApiKey,
@@ -28,9 +28,6 @@ from partners.model import (
     SigningScheme,
     Word,
 )
-
-FINAL_WORDS: Final = ("removed", "not_found", "not_violating", "withdrawn_done")
-"""After these a deadline means nothing any more."""
 
 Row = tuple[str | int | bytes | None, ...]
 
@@ -57,6 +54,12 @@ def moment(stored: int) -> datetime:
 def moment_if(stored: int | None) -> datetime | None:
     """As `moment`, None for None."""
     return None if stored is None else _EPOCH + timedelta(microseconds=stored)
+
+
+CASE: Final = (
+    "id", "key_tag", "basis", "band", "profile", "created_at", "sweep_at", "item_count", "state",
+    "withdrawn_at", "scrubbed_at", "audit_head", "version",
+)  # fmt: skip
 
 
 def case_row(case: Case) -> Row:
@@ -98,6 +101,12 @@ def case_of(row: Any) -> Case:
     )
 
 
+ITEM: Final = (
+    "case_id", "number", "kind", "platforms", "added_at", "duplicate_tag", "sealed_hashes",
+    "sealed_locations", "withdrawn_at",
+)  # fmt: skip
+
+
 def item_row(item: Item) -> Row:
     """One row of `items`. The platforms stand with blanks between (an id holds none)."""
     return (
@@ -129,6 +138,9 @@ def item_of(row: Any) -> Item:
     )
 
 
+ANSWER: Final = ("tag", "fingerprint", "answer", "expires_at")
+
+
 def remembered_row(kept: Remembered) -> Row:
     """One row of `answers`."""
     return (kept.tag, kept.fingerprint, kept.answer, micros(kept.expires_at))
@@ -138,6 +150,23 @@ def remembered_of(row: Any) -> Remembered:
     """The answer of a row."""
     tag, fingerprint, answer, expires = row
     return Remembered(tag, fingerprint, answer, moment(expires))
+
+
+TOKEN: Final = ("tag", "expires_at")
+
+
+def token_row(token: SpendToken) -> Row:
+    """One row of `spent_tokens`."""
+    return (token.tag, micros(token.expires_at))
+
+
+def token_of(row: Any) -> SpendToken:
+    """The spent token of a row."""
+    tag, expires = row
+    return SpendToken(tag, moment(expires))
+
+
+AUDIT: Final = ("case_id", "number", "at", "actor", "action", "reason", "digest")
 
 
 def audit_row(entry: AuditEntry) -> Row:
@@ -159,6 +188,9 @@ def audit_of(row: Any) -> AuditEntry:
     return AuditEntry(case_id, number, moment(at), Actor(actor), Action(action), reason, digest)
 
 
+EVENT: Final = ("id", "type", "case_id", "items", "at", "partner_id")
+
+
 def event_row(event: Event) -> Row:
     """One row of `events`, without its `seq`."""
     items = " ".join(map(str, event.items))
@@ -178,6 +210,12 @@ def event_if_readable(row: Any) -> Event | Unreadable:
         return event_of(row)
     except (ValueError, TypeError, AttributeError, OverflowError) as fault:
         return Unreadable(row[0], type(fault).__name__)
+
+
+NOTICE: Final = (
+    "id", "partner_id", "case_id", "item_number", "created_at", "word", "word_at", "reason_code",
+    "automated", "redress_url", "delivered_at", "deadline_at", "late_at", "withdrawn_at", "version",
+)  # fmt: skip
 
 
 def notice_row(notice: Notice) -> Row:
@@ -227,6 +265,12 @@ def _feedback_of(columns: Any) -> Feedback:
     return Feedback(Word(word), moment(at), reason_code, said, redress_url)
 
 
+MESSAGE: Final = (
+    "id", "event_type", "event_at", "partner_id", "endpoint_id", "notice_id", "created_at", "state",
+    "due_at", "attempts", "claim", "deadline",
+)  # fmt: skip
+
+
 def message_row(message: Message) -> Row:
     """One row of `messages`, without its `seq`."""
     return (
@@ -265,6 +309,12 @@ def message_of(row: Any) -> Message:
     )
 
 
+ATTEMPT: Final = (
+    "message_id", "number", "started_at", "duration_ms", "status", "error", "response_bytes",
+    "breaker",
+)  # fmt: skip
+
+
 def attempt_row(attempt: Attempt) -> Row:
     """One row of `attempts`."""
     return (
@@ -283,6 +333,9 @@ def attempt_of(row: Any) -> Attempt:
     """The attempt of a row."""
     message_id, number, started, *rest = row
     return Attempt(message_id, number, moment(started), *rest)
+
+
+PARTNER: Final = ("id", "version", "created_at", "document")
 
 
 def partner_row(partner: Partner) -> Row:

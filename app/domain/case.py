@@ -62,7 +62,7 @@ class Case:
             raise CaseClosed
 
     def taken_back(self, now: datetime, sweep_at: datetime) -> Case:
-        """The case after its holder withdrew it, also one whose hashes were erased for its age."""
+        """The case after its holder withdrew it, even if its hashes were erased for its age."""
         if self.state is CaseState.ACTIVE:
             return self.moved(CaseState.WITHDRAWN, now, sweep_at)
         return replace(self, withdrawn_at=now, sweep_at=sweep_at)
@@ -80,8 +80,9 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One photo or video of a case. `sealed` holds its hashes (and where seen), None once scrubbed.
+    """One photo or video of a case.
 
+    `sealed_hashes` and `sealed_locations` are None once scrubbed.
     `duplicate_tag` is the keyed digest of its primary hash, by which an exact duplicate is found.
     """
 

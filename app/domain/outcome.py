@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from partners.model import Notice, Word
+from partners.model import DECISIONS, Notice, Word
 
 
 class Outcome(StrEnum):
@@ -43,8 +43,6 @@ _SAID: dict[Word, Outcome] = {
     Word.WITHDRAWN_DONE: Outcome.FORGOTTEN,
 }
 
-_FINAL = frozenset({Outcome.TAKEN_DOWN, Outcome.NOT_FOUND, Outcome.THEY_SAID_NO, Outcome.FORGOTTEN})
-
 
 def outcome_of(notice: Notice) -> Outcome:
     """The outcome of one notice.
@@ -55,7 +53,7 @@ def outcome_of(notice: Notice) -> Outcome:
     if notice.withdrawn_at is not None and said is not Outcome.FORGOTTEN:
         unheard = notice.late_at is not None and notice.late_at >= notice.withdrawn_at
         return Outcome.LATE if unheard else Outcome.FORGETTING
-    if said in _FINAL:
+    if is_decided(notice):
         return said
     if notice.late_at is not None:
         return Outcome.LATE
@@ -66,4 +64,4 @@ def outcome_of(notice: Notice) -> Outcome:
 
 def is_decided(notice: Notice) -> bool:
     """Whether its partner has said what it did, rather than that it will."""
-    return _SAID[notice.feedback.word] in _FINAL
+    return notice.feedback.word in DECISIONS

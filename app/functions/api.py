@@ -1,7 +1,7 @@
 """Answers devices and partners: the web application behind a function URL or an API Gateway.
 
 Who calls is what AWS saw of the connection (`sourceIp`), whatever the event's shape. A header never
-says it: whoever calls writes those, and limits would count the network that he chose.
+says it: the caller writes those, and limits would count the network that the caller chose.
 """
 
 from __future__ import annotations
@@ -67,9 +67,9 @@ def _address(asked: Any) -> str:
 
 
 def _not_now(fault: StartRefused) -> dict[str, Any]:
-    """What a caller hears while keys or table cannot be had; the log says why.
+    """What a caller hears while the keys or the table are unavailable; the log says why.
 
-    Raised instead, it would reach him as AWS's own 502, which no client of ours knows.
+    Raised instead, it would reach the caller as AWS's own 502, which no client of ours knows.
     """
     journal, code = Journal(Metrics()), "store-unavailable"
     journal.note(LogEvent.STORE_UNAVAILABLE, error=str(fault))

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from app.adapters import rows
 from app.domain.audit import AuditEntry
 from app.domain.case import Case, Item
-from app.ports import Remembered
+from app.ports import Remembered, SpendToken
 from partners.events import Event
 from partners.model import Attempt, Message, Notice, Partner, PartnerId
 
@@ -50,6 +50,7 @@ PAIRS: list[tuple[Any, Callable[[Any], rows.Row], Callable[[Any], Any]]] = [
     (Case, rows.case_row, rows.case_of),
     (Item, rows.item_row, rows.item_of),
     (Remembered, rows.remembered_row, rows.remembered_of),
+    (SpendToken, rows.token_row, rows.token_of),
     (AuditEntry, rows.audit_row, rows.audit_of),
     (Event, rows.event_row, rows.event_of),
     (Notice, rows.notice_row, rows.notice_of),

@@ -57,11 +57,11 @@ class Delivery:
         return self._waiting(map(rows.key_of, oldest), now)
 
     def claim(self, ids: Iterable[MessageId], now: datetime, lease: timedelta) -> list[Message]:
-        """Take up those of these that are pending and due, oldest first."""
+        """Take up the messages with these ids that are pending and due, oldest first."""
         return self.take_up(self._waiting(map(keys.message, ids), now), now + lease)
 
     def take_up(self, messages: Sequence[Message], until: datetime) -> list[Message]:
-        """Those of these that nobody took up or moved since they were read, as they now are."""
+        """The messages that nobody took up or moved since they were read, as they now are."""
         taken: list[Message] = []
         for some in chunks(messages, MOST_ACTIONS):
             claims = {keys.message(message.id): message for message in some}

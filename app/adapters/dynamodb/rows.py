@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any
 
 from app.adapters import rows as columns
 from app.adapters.dynamodb import keys
@@ -18,38 +18,10 @@ from app.domain.audit import AuditEntry
 from app.domain.case import Case, Item
 from app.ports import Remembered, SpendToken, Unreadable
 from partners.events import Event
-from partners.model import Attempt, Message, MessageState, Notice, Partner, Word
+from partners.model import DECISIONS, Attempt, Message, MessageState, Notice, Partner
 
 Value = str | int | bytes | None
 Row = dict[str, Any]  # by attribute name, {"S" | "N" | "B" | "SS": ...}
-
-CASE: Final = (
-    "id", "key_tag", "basis", "band", "profile", "created_at", "sweep_at", "item_count", "state",
-    "withdrawn_at", "scrubbed_at", "audit_head", "version",
-)  # fmt: skip
-ITEM: Final = (
-    "case_id", "number", "kind", "platforms", "added_at", "duplicate_tag", "sealed_hashes",
-    "sealed_locations", "withdrawn_at",
-)  # fmt: skip
-AUDIT: Final = ("case_id", "number", "at", "actor", "action", "reason", "digest")
-EVENT: Final = ("id", "type", "case_id", "items", "at", "partner_id")
-NOTICE: Final = (
-    "id", "partner_id", "case_id", "item_number", "created_at", "word", "word_at", "reason_code",
-    "automated", "redress_url", "delivered_at", "deadline_at", "late_at", "withdrawn_at", "version",
-)  # fmt: skip
-MESSAGE: Final = (
-    "id", "event_type", "event_at", "partner_id", "endpoint_id", "notice_id", "created_at", "state",
-    "due_at", "attempts", "claim", "deadline",
-)  # fmt: skip
-ATTEMPT: Final = (
-    "message_id", "number", "started_at", "duration_ms", "status", "error", "response_bytes",
-    "breaker",
-)  # fmt: skip
-PARTNER: Final = ("id", "version", "created_at", "document")
-ANSWER: Final = ("tag", "fingerprint", "answer", "expires_at")
-TOKEN: Final = ("tag", "expires_at")
-
-_DECIDED: Final = frozenset(map(Word, columns.FINAL_WORDS))
 
 
 def value(one: str | int | bytes) -> dict[str, Any]:
@@ -115,8 +87,8 @@ def late_from(notice_id: str, deadline_at: int, shards: Shards) -> Row:
 
 
 def may_be_late(notice: Notice) -> bool:
-    """Whether its deadline still means something: no final word, not withdrawn, not told of."""
-    decided = notice.feedback.word in _DECIDED
+    """Whether its deadline still means something: not decided, not withdrawn, not told of."""
+    decided = notice.feedback.word in DECISIONS
     return not decided and notice.late_at is None and notice.withdrawn_at is None
 
 
@@ -133,7 +105,7 @@ def case_item(case: Case, shards: Shards) -> Row:
     """A case, among those to be swept."""
     return {
         **key_row(keys.case(case.id)),
-        **named(CASE, columns.case_row(case)),
+        **named(columns.CASE, columns.case_row(case)),
         **_place(shards, Shelf.SWEEP, case.id, micros(case.sweep_at)),
     }
 
@@ -142,7 +114,7 @@ def item_item(item: Item) -> Row:
     """An item, beside its duplicates while it has hashes."""
     row = {
         **key_row(keys.item(item.case_id, item.number)),
-        **named(ITEM, columns.item_row(item)),
+        **named(columns.ITEM, columns.item_row(item)),
     }
     if item.duplicate_tag is not None and item.sealed_hashes is not None:
         row["kin"] = value(keys.kin_of_duplicate(item.duplicate_tag))
@@ -153,7 +125,7 @@ def audit_item(entry: AuditEntry, shards: Shards) -> Row:
     """An audit entry; the first of a chain stands for it among what is forgotten one day."""
     row = {
         **key_row(keys.audit(entry.case_id, entry.number)),
-        **named(AUDIT, columns.audit_row(entry)),
+        **named(columns.AUDIT, columns.audit_row(entry)),
     }
     if entry.number == 1:
         row |= _place(shards, Shelf.CHAINS, entry.case_id, micros(entry.at))
@@ -164,7 +136,7 @@ def event_item(event: Event, shards: Shards, seq: str) -> Row:
     """An open event, in the order of its making."""
     return {
         **key_row(keys.event(event.id)),
-        **named(EVENT, columns.event_row(event)),
+        **named(columns.EVENT, columns.event_row(event)),
         "bucket": value(shards.of(Shelf.OPEN, event.id)),
         "bucket_at": value(seq),
         "kin": value(keys.kin_of_case(event.case_id)),
@@ -175,21 +147,21 @@ def notice_item(notice: Notice, shards: Shards) -> Row:
     """A notice, among what may become late."""
     return {
         **key_row(keys.notice(notice.id)),
-        **named(NOTICE, columns.notice_row(notice)),
+        **named(columns.NOTICE, columns.notice_row(notice)),
         **late_place(notice, shards),
     }
 
 
 def message_row(message: Message) -> Row:
-    """The columns of a message, also those without a value."""
-    return dict.fromkeys(MESSAGE) | named(MESSAGE, columns.message_row(message))
+    """The columns of a message, even those without a value."""
+    return dict.fromkeys(columns.MESSAGE) | named(columns.MESSAGE, columns.message_row(message))
 
 
 def message_item(message: Message, shards: Shards, seq: str) -> Row:
     """A message: in its partner's roll, beside its notice's others, and among what is due."""
     row = {
         **key_row(keys.message(message.id)),
-        **named(MESSAGE, columns.message_row(message)),
+        **named(columns.MESSAGE, columns.message_row(message)),
         **due_place(message, shards),
         "roll": value(keys.roll(message.partner_id, message.state)),
         "seq": value(seq),
@@ -204,7 +176,7 @@ def attempt_item(attempt: Attempt, shards: Shards, kept: timedelta) -> Row:
     since = micros(attempt.started_at)
     return {
         **key_row(keys.attempt(attempt.message_id, attempt.number)),
-        **named(ATTEMPT, columns.attempt_row(attempt)),
+        **named(columns.ATTEMPT, columns.attempt_row(attempt)),
         **_place(shards, Shelf.ATTEMPTS, attempt.message_id, since),
         **_expiry(since, kept),
     }
@@ -212,7 +184,10 @@ def attempt_item(attempt: Attempt, shards: Shards, kept: timedelta) -> Row:
 
 def partner_item(partner: Partner) -> Row:
     """A partner."""
-    return {**key_row(keys.partner(partner.id)), **named(PARTNER, columns.partner_row(partner))}
+    return {
+        **key_row(keys.partner(partner.id)),
+        **named(columns.PARTNER, columns.partner_row(partner)),
+    }
 
 
 def answer_item(kept: Remembered, shards: Shards) -> Row:
@@ -220,7 +195,7 @@ def answer_item(kept: Remembered, shards: Shards) -> Row:
     key, since = keys.answer(kept.tag), micros(kept.expires_at)
     return {
         **key_row(key),
-        **named(ANSWER, columns.remembered_row(kept)),
+        **named(columns.ANSWER, columns.remembered_row(kept)),
         **_place(shards, Shelf.ANSWERS, key[0], since),
         **_expiry(since),
     }
@@ -231,7 +206,7 @@ def token_item(token: SpendToken, shards: Shards) -> Row:
     key, since = keys.token(token.tag), micros(token.expires_at)
     return {
         **key_row(key),
-        **named(TOKEN, (token.tag, since)),
+        **named(columns.TOKEN, columns.token_row(token)),
         **_place(shards, Shelf.TOKENS, key[0], since),
         **_expiry(since),
     }
@@ -239,54 +214,54 @@ def token_item(token: SpendToken, shards: Shards) -> Row:
 
 def case_of(row: Row) -> Case:
     """The case of a row."""
-    return columns.case_of(row_of(CASE, row))
+    return columns.case_of(row_of(columns.CASE, row))
 
 
 def item_of(row: Row) -> Item:
     """The item of a row."""
-    return columns.item_of(row_of(ITEM, row))
+    return columns.item_of(row_of(columns.ITEM, row))
 
 
 def audit_of(row: Row) -> AuditEntry:
     """The audit entry of a row."""
-    return columns.audit_of(row_of(AUDIT, row))
+    return columns.audit_of(row_of(columns.AUDIT, row))
 
 
 def event_of(row: Row) -> Event:
     """The event of a row."""
-    return columns.event_of(row_of(EVENT, row))
+    return columns.event_of(row_of(columns.EVENT, row))
 
 
 def event_if_readable(row: Row) -> Event | Unreadable:
     """The event of a row, or what is left of one that says nothing."""
-    return columns.event_if_readable(row_of(EVENT, row))
+    return columns.event_if_readable(row_of(columns.EVENT, row))
 
 
 def notice_of(row: Row) -> Notice:
     """The notice of a row."""
-    return columns.notice_of(row_of(NOTICE, row))
+    return columns.notice_of(row_of(columns.NOTICE, row))
 
 
 def message_of(row: Row) -> Message:
     """The message of a row."""
-    return columns.message_of(row_of(MESSAGE, row))
+    return columns.message_of(row_of(columns.MESSAGE, row))
 
 
 def attempt_of(row: Row) -> Attempt:
     """The attempt of a row."""
-    return columns.attempt_of(row_of(ATTEMPT, row))
+    return columns.attempt_of(row_of(columns.ATTEMPT, row))
 
 
 def partner_of(row: Row) -> Partner:
     """The partner of a row."""
-    return columns.partner_of(row_of(PARTNER, row))
+    return columns.partner_of(row_of(columns.PARTNER, row))
 
 
 def answer_of(row: Row) -> Remembered:
     """The kept answer of a row."""
-    return columns.remembered_of(row_of(ANSWER, row))
+    return columns.remembered_of(row_of(columns.ANSWER, row))
 
 
 def token_of(row: Row) -> SpendToken:
     """The spent token of a row."""
-    return SpendToken(row["tag"]["B"], columns.moment(number(row, "expires_at")))
+    return columns.token_of(row_of(columns.TOKEN, row))

@@ -36,6 +36,7 @@ from app.ports import (
     Remembered,
     SaveMessage,
     Unreadable,
+    require_few,
 )
 from partners.events import Event
 from partners.model import (
@@ -59,7 +60,6 @@ S = TypeVar("S", bound=Record)
 
 _CLOCKS_DIFFER: Final = timedelta(hours=1)
 
-_MOST_CHANGES = 100
 _NEWS: dict[type, News] = {
     AddEvent: News.EVENTS,
     AddMessage: News.MESSAGES,
@@ -102,8 +102,7 @@ class DynamoStore:
 
         Of two changes to one row in a unit the second is refused, unless it only repeats the first.
         """
-        if len(changes) > _MOST_CHANGES:
-            raise ValueError(f"a unit of {len(changes)} changes, at most {_MOST_CHANGES}")
+        require_few(changes)
         actions = self._translator.unit(changes)
         self._enroll(change.message for change in changes if isinstance(change, AddMessage))
         self._writer.write(actions)
@@ -117,7 +116,10 @@ class DynamoStore:
         return None if row is None else self.case(CaseId(row["case_id"]["S"]))
 
     def file_by_key(self, key_tag: bytes) -> CaseFile | None:
-        """The same with all that it shows: what stands in its partition from the case itself on."""
+        """That case with its items and notices, or None.
+
+        They stand in its partition from the case itself on.
+        """
         row = self._table.get(keys.case_key(key_tag))
         if row is None:
             return None
@@ -147,7 +149,7 @@ class DynamoStore:
     def items_named(
         self, names: Iterable[tuple[CaseId, int]]
     ) -> dict[tuple[CaseId, int], tuple[Case, Item]]:
-        """Those of these items (case and number) that there are, each with its case."""
+        """The items of these cases and numbers, each with its case; unknown ones are left out."""
         wanted = {name: (keys.case(name[0]), keys.item(*name)) for name in names}
         found = self._table.get_all(key for both in wanted.values() for key in both)
         return {
@@ -157,7 +159,7 @@ class DynamoStore:
         }
 
     def notices_named(self, ids: Iterable[NoticeId]) -> dict[NoticeId, Notice]:
-        """Those of these notices that there are."""
+        """The notices with these ids; unknown ids are left out."""
         found = map(rows.notice_of, self._table.get_all(map(keys.notice, ids)).values())
         return {notice.id: notice for notice in found}
 
@@ -177,7 +179,7 @@ class DynamoStore:
         return sorted(overdue, key=lambda case: case.sweep_at)
 
     def notices_overdue(self, now: datetime, limit: int) -> list[Notice]:
-        """Notices past `deadline_at` with no final word, not withdrawn, not yet marked late."""
+        """Notices past `deadline_at`: not decided, not withdrawn, not yet marked late."""
         found = self._shelf(Shelf.LATE, "<", keys.at(micros(now)), limit)
         notices = [rows.notice_of(row) for row in found]
         for notice in notices:
@@ -214,7 +216,7 @@ class DynamoStore:
         return [rows.audit_of(row) for row in found]
 
     def events_named(self, ids: Iterable[EventId]) -> list[Event | Unreadable]:
-        """Those of these events that are not yet expanded: a stream tells a relay of them."""
+        """The events with these ids that are not yet expanded: a stream tells a relay of them."""
         names = [keys.event(event_id) for event_id in dict.fromkeys(ids)]
         found = self._table.get_all(names)
         return [rows.event_if_readable(found[name]) for name in names if name in found]
@@ -229,7 +231,7 @@ class DynamoStore:
         return None if row is None else self._partner(row)
 
     def partners_named(self, ids: Iterable[PartnerId]) -> dict[PartnerId, Partner]:
-        """Those of these partners that there are."""
+        """The partners with these ids; unknown ids are left out."""
         found = map(self._partner, self._table.get_all(map(keys.partner, ids)).values())
         return {partner.id: partner for partner in found}
 
@@ -252,7 +254,7 @@ class DynamoStore:
         return self._delivery.take_up(self._delivery.due(now, limit), now + lease)
 
     def claim(self, ids: Sequence[MessageId], now: datetime, lease: timedelta) -> list[Message]:
-        """Take up those of these that are pending and due, oldest first."""
+        """Take up the messages with these ids that are pending and due, oldest first."""
         return self._delivery.claim(ids, now, lease)
 
     def due(self, now: datetime, limit: int) -> list[Message]:

@@ -110,7 +110,7 @@ class Table:
         return found.get("Item")
 
     def get_all(self, keys: Iterable[Key]) -> dict[Key, Row]:
-        """Those of these rows that there are, as they are now."""
+        """The rows with these keys, as they are now; unknown keys are left out."""
         found: dict[Key, Row] = {}
         for some in chunks([key_row(key) for key in dict.fromkeys(keys)], _GET_AT_ONCE):
             for row in self._get_some(list(some)):

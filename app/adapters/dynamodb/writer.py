@@ -1,4 +1,4 @@
-"""All of a unit or none of it, once, also when the answer to a write is lost.
+"""All of a unit or none of it, once, even when the answer to a write is lost.
 
 A unit of one action is a plain conditional write, any other one transaction. Every attempt at the
 same actions carries the same token and stamps the rows it writes: a transaction that took effect is

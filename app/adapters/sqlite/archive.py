@@ -10,7 +10,7 @@ from itertools import groupby
 from typing import Any, TypeVar
 
 from app.adapters import rows
-from app.adapters.rows import Row, micros, moment
+from app.adapters.rows import Row
 from app.adapters.sqlite import statements as sql
 from app.domain.audit import AuditEntry
 from app.domain.case import Case, Item
@@ -32,14 +32,6 @@ class _Table:
     record_of: Callable[[Any], Any]
 
 
-def _token_row(token: SpendToken) -> Row:
-    return (token.tag, micros(token.expires_at))
-
-
-def _token_of(row: Any) -> SpendToken:
-    return SpendToken(row[0], moment(row[1]))
-
-
 _TABLES: dict[type, _Table] = {
     Partner: _Table("partners", sql.PARTNER_COLUMNS, "id", rows.partner_row, rows.partner_of),
     Case: _Table("cases", sql.CASE_COLUMNS, "id", rows.case_row, rows.case_of),
@@ -53,13 +45,9 @@ _TABLES: dict[type, _Table] = {
     Attempt: _Table(
         "attempts", sql.ATTEMPT_COLUMNS, "message_id, number", rows.attempt_row, rows.attempt_of
     ),
-    SpendToken: _Table("spent_tokens", "tag, expires_at", "tag", _token_row, _token_of),
+    SpendToken: _Table("spent_tokens", sql.TOKEN_COLUMNS, "tag", rows.token_row, rows.token_of),
     Remembered: _Table(
-        "answers",
-        "tag, fingerprint, answer, expires_at",
-        "tag",
-        rows.remembered_row,
-        rows.remembered_of,
+        "answers", sql.ANSWER_COLUMNS, "tag", rows.remembered_row, rows.remembered_of
     ),
 }
 

@@ -6,7 +6,7 @@ import json
 import sqlite3
 from collections.abc import Sequence
 
-from app.adapters.rows import Row, attempt_row, micros, micros_if
+from app.adapters.rows import ATTEMPT, Row, attempt_row, micros, micros_if
 from app.adapters.sqlite.statements import ATTEMPT_COLUMNS, MESSAGE_COLUMNS, Insert
 from partners.model import DeliveryResult, MessageState, PartnerId
 
@@ -37,7 +37,9 @@ _FINISH = Insert(
     ") AS new WHERE messages.id = new.column1 AND messages.claim = new.column2"
     " RETURNING messages.id",
 )
-_ADD_ATTEMPT = Insert(f"INSERT OR REPLACE INTO attempts ({ATTEMPT_COLUMNS}) VALUES", 8, "")
+_ADD_ATTEMPT = Insert(
+    f"INSERT OR REPLACE INTO attempts ({ATTEMPT_COLUMNS}) VALUES", len(ATTEMPT), ""
+)
 _START_CLOCK = Insert(
     "UPDATE notices SET delivered_at = new.column2, deadline_at = new.column3,"
     " version = version + 1 FROM (VALUES",

@@ -43,7 +43,7 @@ def purge(connection: sqlite3.Connection, case_id: str) -> None:
 def forget_some(
     connection: sqlite3.Connection, now: int, attempts_before: int, audit_before: int
 ) -> int:
-    """Delete some of what has had its time; how many rows, 0 when nothing is left."""
+    """Delete a batch of expired rows; how many, 0 when none are left."""
     return sum(
         connection.execute(statement, (limit,)).rowcount
         for statement, limit in (

@@ -9,15 +9,16 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 
-from app.adapters.rows import FINAL_WORDS
 from app.domain.errors import StoreUnavailable
+from partners.model import DECISIONS
 
 OVERDUE = (
     "deadline_at IS NOT NULL AND late_at IS NULL AND withdrawn_at IS NULL"
-    f" AND word NOT IN {FINAL_WORDS}"
+    f" AND word NOT IN {tuple(map(str, DECISIONS))}"
 )
+"""What may become late: word for word what `notices_overdue` is an index of, or it is not used."""
 
-_FIRST = f"""
+_FIRST = """
 CREATE TABLE cases (
     id TEXT PRIMARY KEY, key_tag BLOB NOT NULL UNIQUE, basis TEXT NOT NULL, band TEXT NOT NULL,
     profile TEXT NOT NULL, created_at INTEGER NOT NULL, sweep_at INTEGER NOT NULL,
@@ -63,7 +64,9 @@ CREATE TABLE notices (
     version INTEGER NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX notices_by_case ON notices (case_id, item_number, partner_id);
-CREATE INDEX notices_overdue ON notices (deadline_at) WHERE {OVERDUE};
+CREATE INDEX notices_overdue ON notices (deadline_at) WHERE deadline_at IS NOT NULL\
+ AND late_at IS NULL AND withdrawn_at IS NULL\
+ AND word NOT IN ('removed', 'not_found', 'not_violating', 'withdrawn_done');
 
 CREATE TABLE messages (
     seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, event_type TEXT NOT NULL,
@@ -93,6 +96,8 @@ CREATE TABLE partners (
 _ITEMS_BY_THEMSELVES = "ALTER TABLE items ADD COLUMN withdrawn_at INTEGER;"
 
 MIGRATIONS: tuple[str, ...] = (_FIRST, _ITEMS_BY_THEMSELVES)
+"""In order. A database runs each once: a script that was released stays as it is, whatever the code
+it once agreed with becomes."""
 
 
 def migrate(connection: sqlite3.Connection) -> None:

@@ -13,16 +13,26 @@ from operator import itemgetter
 from typing import assert_never
 
 from app.adapters.rows import (
+    ANSWER,
+    ATTEMPT,
+    AUDIT,
+    CASE,
+    EVENT,
+    ITEM,
+    MESSAGE,
+    NOTICE,
+    PARTNER,
+    TOKEN,
     Row,
     audit_row,
     case_row,
     event_row,
     item_row,
     message_row,
-    micros,
     notice_row,
     partner_row,
     remembered_row,
+    token_row,
 )
 from app.domain.errors import AgeTokenSpent, CaseKeyTaken, Contested, ReportRemoveError
 from app.ports import (
@@ -45,28 +55,16 @@ from app.ports import (
 
 _SIZES = (64, 32, *range(16, 0, -1))
 
-CASE_COLUMNS = (
-    "id, key_tag, basis, band, profile, created_at, sweep_at, item_count, state, withdrawn_at,"
-    " scrubbed_at, audit_head, version"
-)
-ITEM_COLUMNS = (
-    "case_id, number, kind, platforms, added_at, duplicate_tag, sealed_hashes, sealed_locations,"
-    " withdrawn_at"
-)
-AUDIT_COLUMNS = "case_id, number, at, actor, action, reason, digest"
-EVENT_COLUMNS = "id, type, case_id, items, at, partner_id"
-NOTICE_COLUMNS = (
-    "id, partner_id, case_id, item_number, created_at, word, word_at, reason_code, automated,"
-    " redress_url, delivered_at, deadline_at, late_at, withdrawn_at, version"
-)
-MESSAGE_COLUMNS = (
-    "id, event_type, event_at, partner_id, endpoint_id, notice_id, created_at, state, due_at,"
-    " attempts, claim, deadline"
-)
-ATTEMPT_COLUMNS = (
-    "message_id, number, started_at, duration_ms, status, error, response_bytes, breaker"
-)
-PARTNER_COLUMNS = "id, version, created_at, document"
+CASE_COLUMNS = ", ".join(CASE)
+ITEM_COLUMNS = ", ".join(ITEM)
+AUDIT_COLUMNS = ", ".join(AUDIT)
+EVENT_COLUMNS = ", ".join(EVENT)
+NOTICE_COLUMNS = ", ".join(NOTICE)
+MESSAGE_COLUMNS = ", ".join(MESSAGE)
+ATTEMPT_COLUMNS = ", ".join(ATTEMPT)
+PARTNER_COLUMNS = ", ".join(PARTNER)
+ANSWER_COLUMNS = ", ".join(ANSWER)
+TOKEN_COLUMNS = ", ".join(TOKEN)
 
 
 class Insert:
@@ -129,10 +127,10 @@ _PUT_ITEM = _insert(
     "items",
     ITEM_COLUMNS,
     conflict="ON CONFLICT (case_id, number) DO UPDATE SET "
-    + ", ".join(f"{name} = excluded.{name}" for name in ITEM_COLUMNS.split(", ")[2:]),
+    + ", ".join(f"{name} = excluded.{name}" for name in ITEM[2:]),
 )
-_SPEND_TOKEN = _insert("spent_tokens", "tag, expires_at", AgeTokenSpent)
-_REMEMBER = _insert("answers", "tag, fingerprint, answer, expires_at")
+_SPEND_TOKEN = _insert("spent_tokens", TOKEN_COLUMNS, AgeTokenSpent)
+_REMEMBER = _insert("answers", ANSWER_COLUMNS)
 _ADD_AUDIT = _insert("audit", AUDIT_COLUMNS)
 _ADD_EVENT = _insert("events", EVENT_COLUMNS)
 _CLOSE_EVENT = Update("DELETE FROM events WHERE id = ?", must_hit=False)
@@ -176,8 +174,8 @@ def step(change: Change) -> Step:  # noqa: C901 - one line for each kind of chan
             return _ADD_EVENT, event_row(event)
         case Remember(remembered):
             return _REMEMBER, remembered_row(remembered)
-        case SpendToken(tag, expires_at):
-            return _SPEND_TOKEN, (tag, micros(expires_at))
+        case SpendToken() as token:
+            return _SPEND_TOKEN, token_row(token)
         case AddNotice(notice):
             return _ADD_NOTICE, notice_row(notice)
         case AddMessage(message):

@@ -28,7 +28,15 @@ from app.adapters.sqlite.writer import Unit, Work, Writer
 from app.domain.audit import AuditEntry
 from app.domain.case import Case, Item
 from app.domain.errors import StoreUnavailable
-from app.ports import CaseFile, Change, News, Record, Remembered, Unreadable
+from app.ports import (
+    CaseFile,
+    Change,
+    News,
+    Record,
+    Remembered,
+    Unreadable,
+    require_few,
+)
 from partners.events import Event
 from partners.model import (
     Attempt,
@@ -46,8 +54,6 @@ from partners.model import (
 
 R = TypeVar("R")
 S = TypeVar("S", bound=Record)
-
-_MOST_CHANGES = 100
 
 _CASE = f"SELECT {sql.CASE_COLUMNS} FROM cases"
 _NOTICE = f"SELECT {sql.NOTICE_COLUMNS} FROM notices"
@@ -89,8 +95,7 @@ class SqliteStore:
 
     def commit(self, *changes: Change) -> None:
         """As `UnitOfWork.commit`. ValueError for more than 100 changes."""
-        if len(changes) > _MOST_CHANGES:
-            raise ValueError(f"a unit of {len(changes)} changes, at most {_MOST_CHANGES}")
+        require_few(changes)
         if changes:
             self._writer.do(Unit([sql.step(change) for change in changes]))
 
@@ -99,7 +104,7 @@ class SqliteStore:
         return self._one(rows.case_of, f"{_CASE} WHERE key_tag = ?", key_tag)
 
     def file_by_key(self, key_tag: bytes) -> CaseFile | None:
-        """The same with all that it shows."""
+        """That case with its items and notices, or None."""
         case = self.case_by_key(key_tag)
         if case is None:
             return None
@@ -121,7 +126,7 @@ class SqliteStore:
     def items_named(
         self, names: Iterable[tuple[CaseId, int]]
     ) -> dict[tuple[CaseId, int], tuple[Case, Item]]:
-        """Those of these items (case and number) that there are, each with its case."""
+        """The items of these cases and numbers, each with its case; unknown ones are left out."""
         wanted = dict.fromkeys(names)
         found = {
             (case.id, item.number): (case, item)
@@ -132,7 +137,7 @@ class SqliteStore:
         return {name: found[name] for name in wanted if name in found}
 
     def notices_named(self, ids: Iterable[NoticeId]) -> dict[NoticeId, Notice]:
-        """Those of these notices that there are."""
+        """The notices with these ids; unknown ids are left out."""
         found = map(self.notice, dict.fromkeys(ids))
         return {notice.id: notice for notice in found if notice is not None}
 
@@ -153,7 +158,7 @@ class SqliteStore:
         return self._all(rows.case_of, query, micros(now), limit)
 
     def notices_overdue(self, now: datetime, limit: int) -> list[Notice]:
-        """Notices past `deadline_at` with no final word, not withdrawn, not yet marked late."""
+        """Notices past `deadline_at`: not decided, not withdrawn, not yet marked late."""
         query = f"{_NOTICE} WHERE {OVERDUE} AND deadline_at < ? ORDER BY deadline_at LIMIT ?"
         return self._all(rows.notice_of, query, micros(now), limit)
 
@@ -163,10 +168,7 @@ class SqliteStore:
 
     def remembered(self, tag: bytes, now: datetime) -> Remembered | None:
         """The answer of that key, unless it has expired."""
-        query = (
-            "SELECT tag, fingerprint, answer, expires_at FROM answers"
-            " WHERE tag = ? AND expires_at > ?"
-        )
+        query = f"SELECT {sql.ANSWER_COLUMNS} FROM answers WHERE tag = ? AND expires_at > ?"
         return self._one(rows.remembered_of, query, tag, micros(now))
 
     def audit_of(self, case_id: CaseId) -> list[AuditEntry]:
@@ -180,7 +182,7 @@ class SqliteStore:
         return self._all(rows.event_if_readable, query, limit)
 
     def events_named(self, ids: Iterable[EventId]) -> list[Event | Unreadable]:
-        """Those of these events that are not yet expanded, in this order."""
+        """The events with these ids that are not yet expanded, in this order."""
         query = f"SELECT {sql.EVENT_COLUMNS} FROM events WHERE id = ?"
         found = [self._one(rows.event_if_readable, query, name) for name in dict.fromkeys(ids)]
         return [event for event in found if event is not None]
@@ -191,7 +193,7 @@ class SqliteStore:
         return found[0] if found else None
 
     def partners_named(self, ids: Iterable[PartnerId]) -> dict[PartnerId, Partner]:
-        """Those of these partners that there are."""
+        """The partners with these ids; unknown ids are left out."""
         found = map(self.partner, dict.fromkeys(ids))
         return {partner.id: partner for partner in found if partner is not None}
 
@@ -209,7 +211,7 @@ class SqliteStore:
         return list(map(rows.message_of, taken))
 
     def claim(self, ids: Sequence[MessageId], now: datetime, lease: timedelta) -> list[Message]:
-        """Take up those of these that are pending and due, oldest first."""
+        """Take up the messages with these ids that are pending and due, oldest first."""
         if not ids:
             return []
         due = (list(ids), micros(now), micros(now + lease))

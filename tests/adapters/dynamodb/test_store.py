@@ -18,7 +18,7 @@ from app.adapters.dynamodb import keys, rows
 from app.adapters.dynamodb.keys import Sequence, Shards, Shelf
 from app.adapters.dynamodb.schema import STREAM_FILTER, TABLE
 from app.adapters.dynamodb.store import DynamoStore
-from app.adapters.sqlite import statements as sql
+from app.adapters.rows import AUDIT, CASE, EVENT, ITEM, MESSAGE, NOTICE
 from app.domain.errors import AgeTokenSpent, Contested
 from app.ports import (
     AddAudit,
@@ -412,21 +412,6 @@ def test_a_bad_event_stands_among_the_good_ones(rig: Rig) -> None:
     assert rig.store.events_named([event.id for event in events]) == [events[0], bad, events[2]]
 
 
-def test_columns_are_those_of_sqlite() -> None:
-    pairs = [
-        (rows.CASE, sql.CASE_COLUMNS),
-        (rows.ITEM, sql.ITEM_COLUMNS),
-        (rows.AUDIT, sql.AUDIT_COLUMNS),
-        (rows.EVENT, sql.EVENT_COLUMNS),
-        (rows.NOTICE, sql.NOTICE_COLUMNS),
-        (rows.MESSAGE, sql.MESSAGE_COLUMNS),
-        (rows.ATTEMPT, sql.ATTEMPT_COLUMNS),
-        (rows.PARTNER, sql.PARTNER_COLUMNS),
-    ]
-    for ours, theirs in pairs:
-        assert ", ".join(ours) == theirs
-
-
 def test_keys_tell_ids_and_tags_only() -> None:
     """In a key, or beside the columns, is nothing but an id, a tag, a state or a time."""
     shards = Shards(8)
@@ -434,16 +419,16 @@ def test_keys_tell_ids_and_tags_only() -> None:
     item, entry, event = an_item(case), an_entry(case), an_event(case)
     message, notice = a_message(), a_notice(case, deadline_at=NOW)
     row = rows.item_item(item)
-    assert row.keys() - set(rows.ITEM) == {"pk", "sk", "kin"}
+    assert row.keys() - set(ITEM) == {"pk", "sk", "kin"}
     assert item.sealed_hashes is not None
     whole = repr({name: row[name] for name in ("pk", "sk", "kin")})
     assert keys.by_tag(item.sealed_hashes)[:20] not in whole
     for columns, made in (
-        (rows.CASE, rows.case_item(case, shards)),
-        (rows.AUDIT, rows.audit_item(entry, shards)),
-        (rows.EVENT, rows.event_item(event, shards, "1")),
-        (rows.NOTICE, rows.notice_item(notice, shards)),
-        (rows.MESSAGE, rows.message_item(message, shards, "1")),
+        (CASE, rows.case_item(case, shards)),
+        (AUDIT, rows.audit_item(entry, shards)),
+        (EVENT, rows.event_item(event, shards, "1")),
+        (NOTICE, rows.notice_item(notice, shards)),
+        (MESSAGE, rows.message_item(message, shards, "1")),
     ):
         extra = made.keys() - set(columns)
         assert extra <= {"pk", "sk", "bucket", "bucket_at", "kin", "roll", "seq"}

@@ -11,7 +11,9 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,7 +23,7 @@ from app.adapters.sqlite.store import SqliteStore
 from app.domain.case import Case
 from app.domain.errors import CaseKeyTaken, Contested, StoreUnavailable
 from app.ports import AddCase, AddEvent, AddMessage, News, PutItem, SaveCase, SavePartner
-from partners.model import Endpoint, EndpointId, SealedKey, SigningScheme
+from partners.model import CaseId, Endpoint, EndpointId, PartnerId, SealedKey, SigningScheme
 from partners.ports import Place
 from tests.contract.samples import (
     NOW,
@@ -305,6 +307,45 @@ def test_a_migration_that_fails_leaves_nothing(path: Path, monkeypatch: pytest.M
     connection.close()
     monkeypatch.setattr(schema, "MIGRATIONS", good)
     SqliteStore(path).close()
+
+
+def test_a_released_migration_is_as_databases_ran_it() -> None:
+    released = ["ac5be88f4403e373", "e5fff78efb4f13cc"]
+    digests = [sha256(script.encode()).hexdigest()[:16] for script in schema.MIGRATIONS]
+    assert digests[: len(released)] == released
+
+
+INDEX_OF: list[tuple[str, Callable[[SqliteStore], object]]] = [
+    ("cases_to_sweep", lambda store: store.cases_to_sweep(NOW, 9)),
+    ("items_by_duplicate", lambda store: store.duplicates(b"tag")),
+    ("notices_by_case", lambda store: store.notices_of(CaseId("case_1"))),
+    ("notices_overdue", lambda store: store.notices_overdue(NOW, 9)),
+    ("messages_due", lambda store: store.due(NOW, 9)),
+    ("messages_due", lambda store: store.next_due_at()),
+    ("messages_by_partner", lambda store: store.messages(partner_id=PartnerId("ptn_1"))),
+]
+
+
+@pytest.mark.parametrize(("index", "read"), INDEX_OF)
+def test_a_read_is_answered_by_its_index(
+    index: str,
+    read: Callable[[SqliteStore], object],
+    open_store: Callable[..., SqliteStore],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    store = open_store()
+    select, plans = store._select, list[str]()
+
+    def explained(query: str, *values: object) -> list[Any]:
+        plans.extend(step[-1] for step in select(f"EXPLAIN QUERY PLAN {query}", *values))
+        return select(query, *values)
+
+    monkeypatch.setattr(store, "_select", explained)
+    read(store)
+    looked = [plan for plan in plans if plan.startswith(("SCAN", "SEARCH"))]
+    of_tables = [plan for plan in looked if "subquery" not in plan.lower()]
+    assert of_tables
+    assert all(plan.startswith("SEARCH") and f" {index} " in plan for plan in of_tables)
 
 
 def _bytes_at_rest(path: Path) -> bytes:

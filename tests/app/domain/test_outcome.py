@@ -3,7 +3,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from app.domain.outcome import WORDS, Outcome, outcome_of
+from app.domain.outcome import WORDS, Outcome, is_decided, outcome_of
 from partners.model import CaseId, Feedback, Notice, NoticeId, PartnerId, Word
 
 NOW = datetime(2026, 11, 22, 3, tzinfo=UTC)
@@ -37,12 +37,18 @@ def test_a_delivered_request_reads_as_they_have_it() -> None:
 
 @pytest.mark.parametrize("word", [Word.SENT, Word.ACKNOWLEDGED, Word.PENDING_REVIEW])
 def test_late_shows_until_there_is_a_decision(word: Word) -> None:
-    assert outcome_of(replace(a_notice(word), late_at=NOW)) is Outcome.LATE
+    notice = replace(a_notice(word), late_at=NOW)
+    assert outcome_of(notice) is Outcome.LATE
+    assert not is_decided(notice)
 
 
-@pytest.mark.parametrize("word", [Word.REMOVED, Word.NOT_FOUND, Word.NOT_VIOLATING])
+@pytest.mark.parametrize(
+    "word", [Word.REMOVED, Word.NOT_FOUND, Word.NOT_VIOLATING, Word.WITHDRAWN_DONE]
+)
 def test_a_decision_shows_though_it_came_late(word: Word) -> None:
-    assert outcome_of(replace(a_notice(word), late_at=NOW)) is not Outcome.LATE
+    notice = replace(a_notice(word), late_at=NOW)
+    assert outcome_of(notice) is not Outcome.LATE
+    assert is_decided(notice)
 
 
 @pytest.mark.parametrize("word", list(Word))
