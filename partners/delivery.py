@@ -12,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -34,6 +34,7 @@ from partners.model import (
 )
 from partners.outbox import moved
 from partners.ports import (
+    CLOSED,
     Answer,
     Clock,
     DeliveryObserver,
@@ -45,12 +46,11 @@ from partners.ports import (
     Post,
     Sender,
 )
-from partners.schedule import Accepted, Decision, Disable, GiveUp, RetryAt, next_attempt
+from partners.schedule import GONE, Accepted, Decision, Disable, GiveUp, RetryAt, next_attempt
 from partners.scribe import Scribe
 from partners.sealing import Signer
+from partners.waiting import NextLook, Waiting
 
-GONE: Final = 410
-_CLOSED: Final = "closed"
 _COMPOSED_BETWEEN_TURNS: Final = 16
 _BACKLOG: Final = 64  # messages taken up at once, from which a second processor is worth it
 _NOT_COMPOSED: Final = "not-composed"
@@ -99,14 +99,6 @@ class _UnderWay:
     started_at: datetime
 
 
-@dataclass(slots=True)
-class _Lane:
-    """Messages that wait here for their endpoint, and when it may have room."""
-
-    again_at: datetime
-    messages: deque[Message] = field(default_factory=deque)
-
-
 class DeliveryEngine:
     """Delivers what the store says is due. All but `wake` belong to one thread.
 
@@ -147,19 +139,17 @@ class DeliveryEngine:
         self._draw = draw
         self._under_way: dict[str, _UnderWay] = {}
         self._known: dict[PartnerId, Partner | None] = {}
-        self._held: dict[EndpointId, _Lane] = {}
+        self._waiting = Waiting(
+            self._settings.held_per_endpoint, self._settings.held_for, self._settings.lease
+        )
         self._slow: set[EndpointId] = set()
         self._results: list[DeliveryResult] = []
         self._news: deque[DeliveryResult] = deque()
-        # When to ask the store again: nobody knows of anything due before that.
-        self._next_due_at: datetime | None = None
-        self._looked_at = clock.now()
-        self._look_again = True
-        self._woken = False
+        self._next_look = NextLook(clock.now(), self._settings.idle)
 
     def wake(self) -> None:
         """Something may be due now. Safe from any thread."""
-        self._look_again = self._woken = True
+        self._next_look.wake()
         self._sender.wake()
 
     def step(self, timeout: float) -> Counts:
@@ -174,7 +164,7 @@ class DeliveryEngine:
         return _counted(len(claimed), self._save())
 
     def deliver(self, message_ids: Sequence[MessageId], until: datetime) -> list[Message]:
-        """Deliver those of these that are due, and no others: a queue says which to look at.
+        """Deliver what of these is due, and nothing else: a queue says which to look at.
 
         Nothing is posted after `until`. What is on its way then is waited for, which ends by the
         sender's own timeouts; what waits for room is given back, and what was not reached is due
@@ -186,7 +176,7 @@ class DeliveryEngine:
         while unclaimed or self._is_busy():
             if self._clock.now() >= until:
                 unclaimed.clear()
-                self._give_back_held()
+                self._give_back_all(self._waiting.drain())
             self._begin_step()
             answers = self._offer_all(self._claim_of(unclaimed))
             self._settle_all(answers + self._collect(self._seconds_to_answer(until, answers)))
@@ -205,7 +195,7 @@ class DeliveryEngine:
 
     def close(self) -> None:
         """Let what is in flight end within the grace, give back the rest, and close the sender."""
-        self._give_back_held()
+        self._give_back_all(self._waiting.drain())
         self._take_back_letters()
         until = time.monotonic() + self._settings.grace
         while self._under_way and (left := until - time.monotonic()) > 0:
@@ -218,12 +208,7 @@ class DeliveryEngine:
         self._known.clear()
         self._composer.read_anew()
         self._post_written()
-        self._offer_held()
-
-    def _give_back_held(self) -> None:
-        for lane in self._held.values():
-            self._give_back_all(lane.messages)
-        self._held.clear()
+        self._offer_waiting()
 
     @contextmanager
     def _giving_back(self, claimed: Iterable[Message]) -> Iterator[None]:
@@ -241,7 +226,7 @@ class DeliveryEngine:
 
     def _is_busy(self) -> bool:
         """Whether something was taken up and is not settled and stored."""
-        return bool(self._under_way or self._held or self._results)
+        return bool(self._under_way or self._waiting or self._results)
 
     def _claim_of(self, unclaimed: deque[MessageId]) -> list[Message]:
         """Take up as many of these as there is room for."""
@@ -254,39 +239,27 @@ class DeliveryEngine:
         if self._results or answers:
             return self._settings.gather
         now = self._clock.now()
-        waits = [lane.again_at for lane in self._held.values()]
+        waits = [*self._waiting.times(), now + timedelta(seconds=self._settings.idle)]
         waits += [until] if now < until else []
-        waits.append(now + timedelta(seconds=self._settings.idle))
         return max(0.0, (min(waits) - now).total_seconds()) if self._is_busy() else 0.0
 
     def _claim(self) -> list[Message]:
         now = self._clock.now()
-        if not self._may_claim() or self._seconds_to_due(now) > 0:
+        if not self._may_claim() or self._next_look.seconds(now) > 0:
             return []
         limit = min(self._settings.batch, self._room())
-        # Cleared first: whoever wakes us during the claim is heard.
-        self._look_again = self._woken = False
-        self._looked_at = now
+        self._next_look.begin(now)
         claimed = self._store.claim_due(now, limit, self._settings.lease)
         if len(claimed) == limit:
-            self._look_again = True
+            self._next_look.at_once()
             return claimed
         with self._giving_back(claimed):
-            self._next_due_at = self._store.next_due_at()
+            self._next_look.found(self._store.next_due_at())
         return claimed
 
     def _may_claim(self) -> bool:
         """Nothing is taken up that could not be posted or held."""
-        return self._room() > 0 and self._held_in_all() < self._settings.held_in_all
-
-    def _held_in_all(self) -> int:
-        return sum(len(lane.messages) for lane in self._held.values())
-
-    def _seconds_to_due(self, now: datetime) -> float:
-        if self._look_again:
-            return 0.0
-        next_look_at = self._looked_at + timedelta(seconds=self._settings.idle)
-        return (min(self._next_due_at or next_look_at, next_look_at) - now).total_seconds()
+        return self._room() > 0 and len(self._waiting) < self._settings.held_in_all
 
     def _offer_all(self, messages: list[Message]) -> list[Answer]:
         """Post them, letting the first go out while the last are still being sealed."""
@@ -307,7 +280,7 @@ class DeliveryEngine:
         found = self._partners.partners_named(unread)
         self._known.update({partner_id: found.get(partner_id) for partner_id in unread})
         # What already waits for its endpoint will be read when there is room.
-        posted = [message for message in messages if message.endpoint_id not in self._held]
+        posted = [message for message in messages if message.endpoint_id not in self._waiting]
         if posted:
             self._composer.read_anew(posted)
 
@@ -352,7 +325,7 @@ class DeliveryEngine:
         letters = self._letters + (self._scribe.close() if self._scribe else [])
         self._letters = []
         for letter in letters:
-            self._settle(Answer(letter.post_key, None, _CLOSED, 0, timedelta(0)))
+            self._settle(Answer(letter.post_key, None, CLOSED, 0, timedelta(0)))
 
     def _offer(self, message: Message) -> None:
         """Post a message, or say why not."""
@@ -365,9 +338,7 @@ class DeliveryEngine:
             self._results.append(DeliveryResult(moved(message, MessageState.FAILED), None))
         elif not _is_open(partner, endpoint) or endpoint.url is None:
             self._results.append(DeliveryResult(replace(message, due_at=None), None))
-        elif endpoint.id in self._held and not self._is_full(endpoint.id):
-            self._hold(message, self._held[endpoint.id].again_at, now)
-        elif (again_at := self._gate.admit(endpoint, now)) is not None:
+        elif again_at := self._waiting.again_at(endpoint.id) or self._gate.admit(endpoint, now):
             self._hold(message, again_at, now)
         else:
             self._post(message, partner, endpoint, endpoint.url, now)
@@ -395,45 +366,31 @@ class DeliveryEngine:
 
     def _hold(self, message: Message, again_at: datetime, now: datetime) -> None:
         """Keep it for a moment under its lease, or give it back to the due index."""
-        soon = again_at - now <= self._settings.held_for and not self._lease_is_short(message)
-        if not soon or self._is_full(message.endpoint_id):
+        if not self._waiting.hold(message, again_at, now):
             self._give_back(message, again_at)
-            return
-        self._held.setdefault(message.endpoint_id, _Lane(again_at)).messages.append(message)
 
-    def _is_full(self, endpoint_id: EndpointId) -> bool:
-        """Whether no more may wait here for that endpoint: the gate then says when to come back."""
-        lane = self._held.get(endpoint_id)
-        return lane is not None and len(lane.messages) >= self._settings.held_per_endpoint
-
-    def _lease_is_short(self, message: Message) -> bool:
-        """Whether less than half the lease is left, which the post itself may need."""
-        left = message.due_at - self._clock.now() if message.due_at else timedelta(0)
-        return left < self._settings.lease / 2
-
-    def _offer_held(self) -> None:
+    def _offer_waiting(self) -> None:
         """Offer what waits again, first come first, where there may be room now."""
-        now = self._clock.now()
-        ready = [name for name, lane in self._held.items() if lane.again_at <= now]
-        for endpoint_id in ready:
-            self._offer_lane(endpoint_id, self._held.pop(endpoint_id).messages)
+        for endpoint_id, messages in self._waiting.ready(self._clock.now()):
+            self._offer_lane(endpoint_id, messages)
             self._send_letters(is_backlog=len(self._letters) >= _COMPOSED_BETWEEN_TURNS)
 
-    def _offer_lane(self, endpoint_id: EndpointId, waiting: deque[Message]) -> None:
+    def _offer_lane(self, endpoint_id: EndpointId, messages: deque[Message]) -> None:
         """One refusal speaks for all that wait behind it."""
-        while waiting and self._room() > 0 and endpoint_id not in self._held:
-            self._offer(waiting.popleft())
-        if not waiting:
-            return
-        lane = self._held.setdefault(endpoint_id, _Lane(self._clock.now()))
-        lane.messages.extend(waiting)
+        while messages and self._room() > 0 and endpoint_id not in self._waiting:
+            self._offer(messages.popleft())
+        if messages:
+            self._waiting.wait_on(endpoint_id, messages, self._clock.now())
 
     def _wait(self, timeout: float, answers: list[Answer]) -> list[Answer]:
         """For answers; what is to be stored waits no longer than answers wait for each other."""
         hurry = self._results or answers
         most = min(timeout, self._settings.gather) if hurry else timeout
         came = self._collect(min(most, self._patience()))
-        self._look_again |= timeout > 0 and not (answers or came)
+        if timeout > 0 and not (answers or came):
+            # By the sender's clock it is time. Ours may have been set back, and would keep us from
+            # looking for as long.
+            self._next_look.at_once()
         return came
 
     def _collect(self, timeout: float) -> list[Answer]:
@@ -441,7 +398,7 @@ class DeliveryEngine:
         answers = self._sender.collect(timeout)
         until = time.monotonic() + self._settings.gather
         enough = min(self._settings.batch, self._expected()) if answers else 0
-        while len(answers) < enough and not self._woken:
+        while len(answers) < enough and not self._next_look.woken:
             left = until - time.monotonic()
             if left <= 0:
                 break
@@ -465,9 +422,9 @@ class DeliveryEngine:
         if self._room() < 1:
             return self._settings.idle
         now = self._clock.now()
-        waits = [(lane.again_at - now).total_seconds() for lane in self._held.values()]
+        waits = [(again_at - now).total_seconds() for again_at in self._waiting.times()]
         if self._may_claim():
-            waits.append(self._seconds_to_due(now))
+            waits.append(self._next_look.seconds(now))
         return max(0.0, min(waits, default=self._settings.idle))
 
     def _settle_all(self, answers: Iterable[Answer]) -> None:
@@ -478,7 +435,7 @@ class DeliveryEngine:
         under_way = self._under_way.pop(answer.key)
         message = under_way.message
         now = self._clock.now()
-        if answer.error == _CLOSED:
+        if answer.error == CLOSED:
             self._gate.released(message.endpoint_id)
             self._give_back(message, now)
             return
@@ -487,8 +444,7 @@ class DeliveryEngine:
             self._slow.add(message.endpoint_id)
         else:
             self._slow.discard(message.endpoint_id)
-        if message.endpoint_id in self._held:
-            self._held[message.endpoint_id].again_at = now
+        self._waiting.heard_from(message.endpoint_id, now)
         self._record(message, answer, under_way.started_at, now)
 
     def _record(
@@ -521,14 +477,10 @@ class DeliveryEngine:
             self._store.finish(saved)
             self._results = []
             self._news.extend(saved)
-            self._expect(result.message.due_at for result in saved)
+            self._next_look.expect(result.message.due_at for result in saved)
         while self._news:
             self._tell(self._news.popleft())
         return saved
-
-    def _expect(self, times: Iterable[datetime | None]) -> None:
-        known = [at for at in (self._next_due_at, *times) if at is not None]
-        self._next_due_at = min(known, default=None)
 
     def _tell(self, result: DeliveryResult) -> None:
         message, attempt = result.message, result.attempt

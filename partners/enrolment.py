@@ -15,7 +15,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from partners.composing import body_of, open_key
-from partners.errors import EnrolmentRefused, UnknownPartner
+from partners.errors import EnrolmentRefused
 from partners.events import EventType
 from partners.model import Endpoint, EndpointId, EndpointStatus, Partner
 from partners.ports import Caller, Ids, KeyRing, Reply
@@ -49,16 +49,15 @@ def enrol(
     `origin` is the service's public address. Raises EnrolmentRefused, naming the step and what was
     wrong, and UnknownPartner if the endpoint is not this partner's.
     """
-    endpoint = partner.endpoint(endpoint_id)
-    if endpoint is None:
-        raise UnknownPartner("no such endpoint of this partner's")
+    endpoint = partner.own_endpoint(endpoint_id)
     if endpoint.url is None:
         raise EnrolmentRefused("an endpoint without a URL is pulled from, not enrolled")
     grant = shake_hands(endpoint.url, caller, origin)
     challenge(endpoint, endpoint.url, caller, ids=ids, keys=keys, now=now)
-    changed = replace(endpoint, status=EndpointStatus.ACTIVE, rate_per_minute=grant.rate_per_minute)
-    endpoints = tuple(changed if e.id == endpoint_id else e for e in partner.endpoints)
-    return replace(partner, endpoints=endpoints, version=partner.version + 1)
+    rate = grant.rate_per_minute
+    return partner.with_changed(
+        replace(endpoint, status=EndpointStatus.ACTIVE, rate_per_minute=rate)
+    )
 
 
 def shake_hands(url: str, caller: Caller, origin: str) -> Grant:
@@ -104,7 +103,7 @@ def challenge(
 
 def _need_success(reply: Reply, step: str) -> None:
     if reply.error is not None:
-        raise EnrolmentRefused(f"{step}: no answer ({reply.error})")
+        raise EnrolmentRefused(f"{step}: no answer ({reply.error})", reply.error)
     if not 200 <= reply.status < 300:
         raise EnrolmentRefused(f"{step}: answered {reply.status}")
 

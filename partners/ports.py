@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from partners.model import (
     Attempt,
@@ -76,7 +76,7 @@ class KeyRing(Protocol):
         """Encrypt for that place under the newest key."""
 
     def open(self, place: Place, sealed: bytes) -> bytes:
-        """Decrypt. Raises `SealBroken` (app.domain.errors) if moved, cut or altered."""
+        """Decrypt. Raises an error of the implementation if moved, cut or altered."""
 
     def tag(self, purpose: Purpose, value: bytes) -> bytes:
         """HMAC-SHA256 of `value` under the key of that purpose, 32 bytes."""
@@ -89,7 +89,7 @@ class PartnerStore(Protocol):
         """One partner, or None."""
 
     def partners_named(self, ids: Iterable[PartnerId]) -> dict[PartnerId, Partner]:
-        """Those of these partners that there are."""
+        """The partners with these ids; unknown ids are left out."""
 
     def partners(self) -> tuple[Partner, ...]:
         """All of them, oldest first."""
@@ -102,7 +102,7 @@ class NoticeStore(Protocol):
         """One notice, or None."""
 
     def notices_named(self, ids: Iterable[NoticeId]) -> dict[NoticeId, Notice]:
-        """Those of these notices that there are."""
+        """The notices with these ids; unknown ids are left out."""
 
 
 class MessageStore(Protocol):
@@ -203,6 +203,10 @@ class Answer:
     dialled: bool = False
 
 
+CLOSED: Final = "closed"
+"""The `error` of a post that was not finished when its sender was closed. It counts as no try."""
+
+
 class Sender(Protocol):
     """Posts many requests at once. Used by one thread."""
 
@@ -219,7 +223,7 @@ class Sender(Protocol):
         """Make a waiting `collect` return. Safe from any thread."""
 
     def close(self) -> None:
-        """Stop; what is in flight ends as error 'closed'."""
+        """Stop; what is in flight ends as error CLOSED."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,6 @@ from partners.errors import (
     PartnerSuspended,
     RegistrationRefused,
     TransitionRefused,
-    UnknownPartner,
     WrongPartnerKey,
 )
 from partners.events import EventType
@@ -153,10 +152,10 @@ def rotate_endpoint_key(
 
     Raises UnknownPartner if the endpoint is not this partner's.
     """
-    endpoint = _endpoint_of(partner, endpoint_id)
+    endpoint = partner.own_endpoint(endpoint_id)
     made, key = _new_signing_key(endpoint, ids, keys, now)
     old = _retired(endpoint.keys, now + overlap, now)
-    changed = _with_endpoint(partner, replace(endpoint, keys=(*old, made)))
+    changed = partner.with_changed(replace(endpoint, keys=(*old, made)))
     return changed, Handover(endpoint_keys={endpoint_id: key.handed_over()})
 
 
@@ -178,14 +177,14 @@ def with_endpoint_status(
     A disabled one only comes back by being verified again: it had said that it is gone.
     Raises UnknownPartner or TransitionRefused.
     """
-    endpoint = _endpoint_of(partner, endpoint_id)
+    endpoint = partner.own_endpoint(endpoint_id)
     if endpoint.status is EndpointStatus.DISABLED and status is EndpointStatus.PAUSED:
         raise TransitionRefused("a disabled endpoint cannot be paused")
     if endpoint.status is EndpointStatus.UNVERIFIED and status is EndpointStatus.PAUSED:
         raise TransitionRefused("an unverified endpoint cannot be paused")
     if endpoint.status is status:
         return partner
-    return _with_endpoint(partner, replace(endpoint, status=status))
+    return partner.with_changed(replace(endpoint, status=status))
 
 
 def resume_endpoint(partner: Partner, endpoint_id: EndpointId) -> Partner:
@@ -193,7 +192,7 @@ def resume_endpoint(partner: Partner, endpoint_id: EndpointId) -> Partner:
 
     Raises UnknownPartner, and TransitionRefused where it must be verified instead.
     """
-    status = _endpoint_of(partner, endpoint_id).status
+    status = partner.own_endpoint(endpoint_id).status
     if status not in (EndpointStatus.PAUSED, EndpointStatus.ACTIVE):
         raise TransitionRefused(f"an endpoint that is {status} comes back by being verified")
     return with_endpoint_status(partner, endpoint_id, EndpointStatus.ACTIVE)
@@ -225,8 +224,8 @@ def with_event_types(
 
     Raises UnknownPartner or RegistrationRefused.
     """
-    endpoint = replace(_endpoint_of(partner, endpoint_id), event_types=event_types)
-    changed = _with_endpoint(partner, endpoint)
+    endpoint = replace(partner.own_endpoint(endpoint_id), event_types=event_types)
+    changed = partner.with_changed(endpoint)
     check_wishes([_as_wish(e) for e in changed.endpoints], guard)
     return changed
 
@@ -323,18 +322,6 @@ def _until(key: _Key, at: datetime) -> _Key:
 
 def _with_status(partner: Partner, status: PartnerStatus) -> Partner:
     return partner if partner.status is status else _changed(replace(partner, status=status))
-
-
-def _endpoint_of(partner: Partner, endpoint_id: EndpointId) -> Endpoint:
-    endpoint = partner.endpoint(endpoint_id)
-    if endpoint is None:
-        raise UnknownPartner("no such endpoint of this partner's")
-    return endpoint
-
-
-def _with_endpoint(partner: Partner, changed: Endpoint) -> Partner:
-    endpoints = tuple(changed if e.id == changed.id else e for e in partner.endpoints)
-    return _changed(replace(partner, endpoints=endpoints))
 
 
 def _changed(partner: Partner) -> Partner:

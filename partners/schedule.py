@@ -25,8 +25,10 @@ DELAYS: Final[tuple[timedelta, ...]] = (
 RETRY_AFTER_LIMIT: Final = DELAYS[-1]
 """The longest Retry-After that is honoured: a partner cannot put a request off for a year."""
 
+GONE: Final = 410
+"""A partner wants no more at this endpoint. Standard Webhooks 1.0.0."""
+
 _THROTTLED = frozenset({429, 502, 503, 504})
-_GONE = 410
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,7 @@ def next_attempt(attempts: int, answer: Answer, now: datetime, jitter: float) ->
     """
     if answer.status is not None and 200 <= answer.status < 300:
         return Accepted()
-    if answer.status == _GONE:
+    if answer.status == GONE:
         return Disable()
     if attempts >= len(DELAYS):
         return GiveUp()

@@ -80,7 +80,7 @@ class Scribe:
         return done
 
     def lost(self) -> bool:
-        """Whether it has ended, or never began, without our wish. True once: it begins no more."""
+        """True once, after the process died or could not be started; it is not started again."""
         news = self._failed.is_set() and not self._told
         self._told |= news
         return news
@@ -180,7 +180,7 @@ def _put(pipe: IO[bytes], packed: bytes) -> None:
 
 
 def _get(pipe: IO[bytes]) -> Any:
-    """The next value, None at the end, also if that came in the middle of one."""
+    """The next value; None at the end, even in the middle of a value."""
     head = pipe.read(_LENGTH.size)
     if len(head) < _LENGTH.size:
         return None

@@ -25,7 +25,7 @@ import pycurl
 from partners.egress import EgressGuard
 from partners.errors import EndpointRefused, UnsafeAddress, UnsuitableLibrary
 from partners.model import EndpointId
-from partners.ports import Answer, Post, Reply
+from partners.ports import CLOSED, Answer, Post, Reply
 
 
 class Failure(StrEnum):
@@ -40,7 +40,7 @@ class Failure(StrEnum):
     TIMEOUT = "timeout"
     TOO_LONG = "answer-too-long"
     NONSENSE = "answer-not-http"
-    CLOSED = "closed"
+    CLOSED = CLOSED
     OTHER = "other"
 
 
@@ -65,7 +65,7 @@ _AT_ONCE: Final = 2.0
 _CONNECTION_AGE: Final = 600  # a moved name is followed after ten minutes at the latest
 _KEPT_CONNECTIONS: Final = 1_024
 _READ_AT_ONCE: Final = 4_096
-_EVENTS: Final = 256
+_EVENTS_A_TURN: Final = 256
 
 _BROKEN: Final = frozenset(
     {
@@ -365,13 +365,13 @@ class CurlSender:
         return max(0, self._settings.capacity - len(self._under_way))
 
     def wake(self) -> None:
-        """Make a waiting `collect` return. Safe from any thread, also after `close`."""
+        """Make a waiting `collect` return. Safe from any thread, even after `close`."""
         with self._bell_lock:
             if not self._closed:
                 os.eventfd_write(self._bell, 1)
 
     def close(self) -> None:
-        """Stop; what is in flight ends as error 'closed', still to be collected."""
+        """Stop; what is in flight ends as error CLOSED, still to be collected."""
         if self._closed:
             return
         for transfer in list(self._under_way.values()):
@@ -393,7 +393,7 @@ class CurlSender:
     def _turn(self, wait: float) -> bool:
         """Let ready sockets and due timers move on; whether `wake` was called."""
         woken = False
-        for descriptor, events in self._poll.poll(self._patience(wait), _EVENTS):
+        for descriptor, events in self._poll.poll(self._patience(wait), _EVENTS_A_TURN):
             if descriptor == self._bell:
                 os.eventfd_read(self._bell)
                 woken = True

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import count
 
-from partners.ports import Answer, Post
+from partners.ports import CLOSED, Answer, Post
 from tests.partners.memory import SetClock
 
 
@@ -62,5 +62,5 @@ class ScriptedSender:
 
     def close(self) -> None:
         for _, _, answer, _ in self._flying:
-            self._closed.append(Answer(answer.key, None, "closed", 0, timedelta(0)))
+            self._closed.append(Answer(answer.key, None, CLOSED, 0, timedelta(0)))
         self._flying.clear()

@@ -19,58 +19,56 @@ from partners.gate import Gate, GateSettings
 from partners.model import Message, MessageId, MessageState
 from partners.ports import Answer, Post
 from tests.partners.conftest import MakeSender
+from tests.partners.engines import URL, Rig, simulated
 from tests.partners.platforms import Platform, answer, hang, in_turn
 from tests.partners.scripted import ScriptedSender
-from tests.partners.test_delivery import URL, House, simulated
 
 MINUTE = timedelta(minutes=1)
 
 
 @pytest.fixture
-def house(make_sender: MakeSender) -> House:
-    return House(make_sender())
+def rig(make_sender: MakeSender) -> Rig:
+    return Rig(make_sender())
 
 
-def test_only_what_is_named_is_delivered(house: House, certificate: Path) -> None:
+def test_only_what_is_named_is_delivered(rig: Rig, certificate: Path) -> None:
     with Platform(certificate=certificate) as platform:
-        named, other = house.tell(house.enrol(platform.url)[0], 2)
-        stored = house.engine().deliver([named.id, named.id], house.clock.now() + MINUTE)
+        named, other = rig.tell(rig.enrol(platform.url)[0], 2)
+        stored = rig.engine().deliver([named.id, named.id], rig.clock.now() + MINUTE)
     assert [(m.id, m.state) for m in stored] == [(named.id, MessageState.DELIVERED)]
     assert len(platform.received) == 1
-    assert house.now_is(other) == other
-    (attempt,) = house.store.attempts(named.id)
+    assert rig.now_is(other) == other
+    (attempt,) = rig.store.attempts(named.id)
     assert (attempt.status, attempt.number) == (200, 1)
 
 
-def test_what_is_not_due_or_not_there_is_left_alone(house: House, certificate: Path) -> None:
+def test_what_is_not_due_or_not_there_is_left_alone(rig: Rig, certificate: Path) -> None:
     with Platform(certificate=certificate) as platform:
-        partner, _ = house.enrol(platform.url)
-        (later,) = house.tell(partner, due_at=house.clock.now() + MINUTE)
-        (aside,) = house.tell(partner, due_at=None)
+        partner, _ = rig.enrol(platform.url)
+        (later,) = rig.tell(partner, due_at=rig.clock.now() + MINUTE)
+        (aside,) = rig.tell(partner, due_at=None)
         ids = [later.id, aside.id, MessageId("msg_nowhere")]
-        assert house.engine().deliver(ids, house.clock.now() + MINUTE) == []
+        assert rig.engine().deliver(ids, rig.clock.now() + MINUTE) == []
     assert platform.received == []
-    assert [house.now_is(later), house.now_is(aside)] == [later, aside]
+    assert [rig.now_is(later), rig.now_is(aside)] == [later, aside]
 
 
-def test_a_failed_try_says_when_it_is_due_again(house: House, certificate: Path) -> None:
+def test_a_failed_try_says_when_it_is_due_again(rig: Rig, certificate: Path) -> None:
     with Platform(in_turn(answer(500), answer(200)), certificate) as platform:
-        (message,) = house.tell(house.enrol(platform.url)[0])
-        engine, end = house.engine(), house.clock.now() + MINUTE
+        (message,) = rig.tell(rig.enrol(platform.url)[0])
+        engine, end = rig.engine(), rig.clock.now() + MINUTE
         (stored,) = engine.deliver([message.id], end)
-        assert stored == house.now_is(message)
+        assert stored == rig.now_is(message)
         assert stored.due_at is not None
-        assert stored.due_at > house.clock.now()
+        assert stored.due_at > rig.clock.now()
         assert engine.deliver([message.id], end) == []  # not due yet
     assert len(platform.received) == 1
 
 
-def test_more_than_an_endpoint_takes_at_once_waits_its_turn(
-    house: House, certificate: Path
-) -> None:
+def test_more_than_an_endpoint_takes_at_once_waits_its_turn(rig: Rig, certificate: Path) -> None:
     with Platform(certificate=certificate) as platform:
-        messages = house.tell(house.enrol(platform.url)[0], 60)
-        stored = house.engine().deliver([m.id for m in messages], house.clock.now() + MINUTE)
+        messages = rig.tell(rig.enrol(platform.url)[0], 60)
+        stored = rig.engine().deliver([m.id for m in messages], rig.clock.now() + MINUTE)
     assert {m.state for m in stored} == {MessageState.DELIVERED}
     told = Counter(request.headers["webhook-id"] for request in platform.received)
     assert told == Counter(message.id for message in messages)
@@ -80,13 +78,13 @@ def test_when_time_is_up_the_rest_is_given_back_and_due(
     make_sender: MakeSender, certificate: Path
 ) -> None:
     """What hangs is waited for, as its time-out wants; what waits behind it is not."""
-    house = House(make_sender(total_timeout=4.0))
+    rig = Rig(make_sender(total_timeout=4.0))
     with Platform(hang, certificate) as stuck:
-        messages = house.tell(house.enrol(stuck.url)[0], 40)
-        stored = house.engine().deliver(
-            [m.id for m in messages], house.clock.now() + timedelta(seconds=2)
+        messages = rig.tell(rig.enrol(stuck.url)[0], 40)
+        stored = rig.engine().deliver(
+            [m.id for m in messages], rig.clock.now() + timedelta(seconds=2)
         )
-        now = house.clock.now()
+        now = rig.clock.now()
     assert len(stored) == 40
     assert len(stuck.received) <= 16
     tried = [m for m in stored if m.attempts == 1]
@@ -96,17 +94,15 @@ def test_when_time_is_up_the_rest_is_given_back_and_due(
     assert {m.state for m in stored} == {MessageState.PENDING}
 
 
-def test_nothing_is_begun_when_the_time_is_over(house: House, certificate: Path) -> None:
+def test_nothing_is_begun_when_the_time_is_over(rig: Rig, certificate: Path) -> None:
     with Platform(certificate=certificate) as platform:
-        (message,) = house.tell(house.enrol(platform.url)[0])
-        assert house.engine().deliver([message.id], house.clock.now()) == []
-    assert (platform.received, house.now_is(message)) == ([], message)
+        (message,) = rig.tell(rig.enrol(platform.url)[0])
+        assert rig.engine().deliver([message.id], rig.clock.now()) == []
+    assert (platform.received, rig.now_is(message)) == ([], message)
 
 
-def test_what_could_not_be_stored_is_stored_by_the_next_call(
-    house: House, certificate: Path
-) -> None:
-    class Failing(type(house.store)):  # type: ignore[misc]
+def test_what_could_not_be_stored_is_stored_by_the_next_call(rig: Rig, certificate: Path) -> None:
+    class Failing(type(rig.store)):  # type: ignore[misc]
         failures = 1
 
         def finish(self, results: object) -> None:
@@ -115,10 +111,10 @@ def test_what_could_not_be_stored_is_stored_by_the_next_call(
                 raise OSError("disk")
             super().finish(results)
 
-    house.store = Failing()
+    rig.store = Failing()
     with Platform(certificate=certificate) as platform:
-        (message,) = house.tell(house.enrol(platform.url)[0])
-        engine, end = house.engine(), house.clock.now() + MINUTE
+        (message,) = rig.tell(rig.enrol(platform.url)[0])
+        engine, end = rig.engine(), rig.clock.now() + MINUTE
         with pytest.raises(OSError, match="disk"):
             engine.deliver([message.id], end)
         (stored,) = engine.deliver([message.id], end)
@@ -133,8 +129,8 @@ ANSWERS = st.lists(
 )
 
 
-def _run(answers: list[tuple[int | None, int]], count: int) -> tuple[House, list[Message]]:
-    """A house whose answers depend on the message and its try alone."""
+def _run(answers: list[tuple[int | None, int]], count: int) -> tuple[Rig, list[Message]]:
+    """A rig whose answers depend on the message and its try alone."""
     tries: Counter[str] = Counter()
 
     def answer_to(post: Post) -> Answer:
@@ -145,15 +141,15 @@ def _run(answers: list[tuple[int | None, int]], count: int) -> tuple[House, list
         error = None if status else "timeout"
         return Answer(post.key, status, error, 0, timedelta(milliseconds=ms))
 
-    house = simulated(answer_to, draw=lambda: 0.5)
-    told = [house.enrol(URL)[0], house.enrol("https://other.platform.com/")[0]]
-    return house, [house.tell(told[n % 2])[0] for n in range(count)]
+    rig = simulated(answer_to, draw=lambda: 0.5)
+    told = [rig.enrol(URL)[0], rig.enrol("https://other.platform.com/")[0]]
+    return rig, [rig.tell(told[n % 2])[0] for n in range(count)]
 
 
-def _records(house: House) -> list[object]:
+def _records(rig: Rig) -> list[object]:
     return [
-        (m.id, m.state, m.attempts, [(a.status, a.error) for a in house.store.attempts(m.id)])
-        for m in house.store.all()
+        (m.id, m.state, m.attempts, [(a.status, a.error) for a in rig.store.attempts(m.id)])
+        for m in rig.store.all()
     ]
 
 
@@ -194,39 +190,39 @@ def test_the_records_are_those_of_the_thread(
 
 
 def test_senders_that_know_nothing_of_each_other_share_what_an_endpoint_grants(
-    house: House,
+    rig: Rig,
 ) -> None:
-    partner, _ = house.enrol("https://localhost:1/")
+    partner, _ = rig.enrol("https://localhost:1/")
     endpoint = partner.endpoints[0]
-    now = house.clock.now()
+    now = rig.clock.now()
     gates = [Gate(GateSettings(senders=4)) for _ in range(4)]
     admitted = sum(gate.admit(endpoint, now) is None for gate in gates for _ in range(16))
     assert admitted == 16
 
 
-def test_the_pace_is_the_settings(house: House) -> None:
-    house.pace = DeliverySettings(batch=3)
-    (message, *_) = house.tell(house.enrol("https://localhost:1/")[0], 8)
-    ids = [m.id for m in house.store.all()]
-    stored = house.engine().deliver(ids, house.clock.now() + MINUTE)
+def test_the_pace_is_the_settings(rig: Rig) -> None:
+    rig.pace = DeliverySettings(batch=3)
+    (message, *_) = rig.tell(rig.enrol("https://localhost:1/")[0], 8)
+    ids = [m.id for m in rig.store.all()]
+    stored = rig.engine().deliver(ids, rig.clock.now() + MINUTE)
     assert {m.id for m in stored} == set(ids)
-    assert house.now_is(message).attempts == 1
+    assert rig.now_is(message).attempts == 1
 
 
 def test_the_store_of_one_machine_keeps_the_same_records(
-    house: House, certificate: Path, tmp_path: Path
+    rig: Rig, certificate: Path, tmp_path: Path
 ) -> None:
     """Over TLS and SQLite: the right answers, one retry, and nothing of what was not named."""
     store = SqliteStore(tmp_path / "store.db")
     with Platform(in_turn(answer(503), answer(200)), certificate) as platform:
-        partner, _ = house.enrol(platform.url)
-        named, other = house.tell(partner, 2, notice_id=None)
+        partner, _ = rig.enrol(platform.url)
+        named, other = rig.tell(partner, 2, notice_id=None)
         store.commit(AddMessage(named), AddMessage(other))
-        engine, end = house.engine(store), house.clock.now() + MINUTE
+        engine, end = rig.engine(store), rig.clock.now() + MINUTE
         (tried,) = engine.deliver([named.id], end)
         assert tried == store.message(named.id)
         assert tried.due_at is not None
-        store.commit(SaveMessage(replace(tried, due_at=house.clock.now(), claim=tried.claim + 1)))
+        store.commit(SaveMessage(replace(tried, due_at=rig.clock.now(), claim=tried.claim + 1)))
         (delivered,) = engine.deliver([named.id, named.id], end)
     assert delivered == store.message(named.id)
     assert (delivered.state, delivered.attempts) == (MessageState.DELIVERED, 2)

@@ -13,9 +13,9 @@ import pytest
 from partners.model import Message, MessageState, Partner, PartnerId
 from partners.ports import Payload
 from tests.partners.conftest import MakeSender
+from tests.partners.engines import Rig
 from tests.partners.memory import MadePayloads, MemoryPartners
 from tests.partners.platforms import Platform
-from tests.partners.test_delivery import House
 
 MINUTE = timedelta(minutes=1)
 
@@ -56,27 +56,27 @@ class _Asked(MemoryPartners):
 
 
 @pytest.fixture
-def house(make_sender: MakeSender) -> House:
-    return House(make_sender())
+def rig(make_sender: MakeSender) -> Rig:
+    return Rig(make_sender())
 
 
-def sent(house: House, messages: list[Message]) -> list[MessageState]:
-    stored = house.engine().deliver([m.id for m in messages], house.clock.now() + MINUTE)
+def sent(rig: Rig, messages: list[Message]) -> list[MessageState]:
+    stored = rig.engine().deliver([m.id for m in messages], rig.clock.now() + MINUTE)
     return [message.state for message in stored]
 
 
-def test_a_batch_is_read_in_one_go(house: House, certificate: Path) -> None:
-    house.payloads, house.partners = _Listed(), _Asked()
+def test_a_batch_is_read_in_one_go(rig: Rig, certificate: Path) -> None:
+    rig.payloads, rig.partners = _Listed(), _Asked()
     with Platform(certificate=certificate) as platform:
-        partners = [house.enrol(platform.url)[0] for _ in range(3)]
-        messages = [message for partner in partners for message in house.tell(partner)]
-        assert sent(house, messages) == [MessageState.DELIVERED] * 3
-    (read,) = house.payloads.read
+        partners = [rig.enrol(platform.url)[0] for _ in range(3)]
+        messages = [message for partner in partners for message in rig.tell(partner)]
+        assert sent(rig, messages) == [MessageState.DELIVERED] * 3
+    (read,) = rig.payloads.read
     assert [m.id for m in read] == [m.id for m in messages]
-    assert house.partners.calls == 1
+    assert rig.partners.calls == 1
 
 
-def test_what_cannot_be_read_together_is_read_one_by_one(house: House, certificate: Path) -> None:
+def test_what_cannot_be_read_together_is_read_one_by_one(rig: Rig, certificate: Path) -> None:
     bad: set[str] = set()
 
     def made(message: Message) -> Payload:
@@ -84,28 +84,28 @@ def test_what_cannot_be_read_together_is_read_one_by_one(house: House, certifica
             raise KeyError("state")
         return Payload({"item_id": message.notice_id})
 
-    house.payloads = _Damaged(made)
+    rig.payloads = _Damaged(made)
     with Platform(certificate=certificate) as platform:
-        messages = house.tell(house.enrol(platform.url)[0], 3)
+        messages = rig.tell(rig.enrol(platform.url)[0], 3)
         bad.add(messages[1].id)
-        states = sent(house, messages)
+        states = sent(rig, messages)
     told = {request.headers["webhook-id"] for request in platform.received}
     assert told == {messages[0].id, messages[2].id}
     assert sorted(states) == ["delivered", "delivered", "pending"]
 
 
-def test_a_try_begins_when_it_is_posted(house: House, certificate: Path) -> None:
+def test_a_try_begins_when_it_is_posted(rig: Rig, certificate: Path) -> None:
     """Else those made first would seem slow, and their answers not be stored with the others'."""
 
     def made(message: Message) -> Payload:
         time.sleep(0.1)
         return Payload({"item_id": message.notice_id})
 
-    house.payloads = MadePayloads(made)
+    rig.payloads = MadePayloads(made)
     with Platform(certificate=certificate) as platform:
-        messages = [house.tell(house.enrol(platform.url)[0])[0] for _ in range(3)]
-        before = house.clock.now()
-        assert sent(house, messages) == [MessageState.DELIVERED] * 3
+        messages = [rig.tell(rig.enrol(platform.url)[0])[0] for _ in range(3)]
+        before = rig.clock.now()
+        assert sent(rig, messages) == [MessageState.DELIVERED] * 3
     for message in messages:
-        (attempt,) = house.store.attempts(message.id)
+        (attempt,) = rig.store.attempts(message.id)
         assert attempt.started_at - before >= timedelta(seconds=0.3)
