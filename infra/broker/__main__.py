@@ -14,7 +14,7 @@ from infra.broker.configuration import Configuration, KeyEntry, load
 from infra.broker.development import configuration_for
 from infra.broker.errors import StartRefused
 from infra.broker.issuance import IssuerKey, problems_of
-from infra.broker.keys import BlindSigner
+from infra.broker.signers.port import BlindSigner
 
 _TRIES = 20  # new keys, until one ends in a byte that no other does
 

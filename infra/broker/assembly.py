@@ -9,19 +9,15 @@ from infra.broker.days import DayBook
 from infra.broker.desk import Desk, utc_now
 from infra.broker.errors import SignerUnavailable, StartRefused
 from infra.broker.held import Clock
-from infra.broker.issuance import IssuerKey, KeyRing, Predicate, problems_of
+from infra.broker.issuance import IssuerKey, KeyRing, check_type, problems_of
 from infra.broker.journal import Journal
-from infra.broker.keys import (
-    BlindSigner,
-    DevelopmentSigner,
-    Pkcs11Signer,
-    check_type,
-    sign,
-)
 from infra.broker.providers.development import DevelopmentProvider
 from infra.broker.providers.oidc import OidcClient, OidcProvider
 from infra.broker.providers.port import Provider
 from infra.broker.providers.yoti import YotiClient, YotiProvider
+from infra.broker.signers.development import DevelopmentSigner
+from infra.broker.signers.pkcs11 import Pkcs11Signer
+from infra.broker.signers.port import BlindSigner, sign
 
 
 def open_signer(entry: SignerEntry) -> BlindSigner:
@@ -34,7 +30,7 @@ def open_signer(entry: SignerEntry) -> BlindSigner:
 def load_key(signer: BlindSigner, entry: KeyEntry) -> IssuerKey:
     """A key of the configuration, which has just signed something. Raises StartRefused."""
     public = signer.public(entry.label)
-    check_type(public)
+    check_type(*public)
     key = IssuerKey(entry.label, entry.predicate, public.modulus, entry.not_before_at)
     try:
         sign(signer, key, 2 + secrets.randbelow(public.modulus - 3))
@@ -98,5 +94,5 @@ def _without_key(configuration: Configuration) -> list[str]:
     return [
         f"provider {place}: no live key says {entry.predicate}"
         for place, entry in enumerate(configuration.providers, 1)
-        if Predicate(entry.predicate) not in signed
+        if entry.predicate not in signed
     ]

@@ -107,8 +107,12 @@ class _Table:
     def problem(self, words: str) -> None:
         self._problems.append(f"{self.where}: {words}")
 
+    def take(self, name: str, default: object = None) -> Any:
+        """The raw member, `default` if it is not there."""
+        return self._members.pop(name, default)
+
     def text(self, name: str, pattern: re.Pattern[str], default: str | None = None) -> str:
-        value = self._members.pop(name, default)
+        value = self.take(name, default)
         if isinstance(value, str) and (value == default or pattern.fullmatch(value)):
             return value
         self.problem(f"{name} must be a text of the right form")
@@ -116,28 +120,28 @@ class _Table:
 
     def choice(self, name: str, choices: Iterable[str]) -> str:
         choices = tuple(choices)
-        value = self._members.pop(name, None)
+        value = self.take(name)
         if isinstance(value, str) and value in choices:
             return value
         self.problem(f"{name} must be one of {', '.join(choices)}")
         return choices[0]
 
     def whole(self, name: str, default: int, low: int, high: int) -> int:
-        value = self._members.pop(name, default)
+        value = self.take(name, default)
         if type(value) is int and low <= value <= high:
             return value
         self.problem(f"{name} must be a whole number from {low} to {high}")
         return default
 
     def moment(self, name: str) -> datetime | None:
-        value = self._members.pop(name, None)
+        value = self.take(name)
         if value is None or (isinstance(value, datetime) and value.tzinfo):
             return value.astimezone(UTC) if value else None
         self.problem(f"{name} must be a date and time with its offset")
         return None
 
     def path(self, name: str) -> Path:
-        value = self._members.pop(name, None)
+        value = self.take(name)
         if isinstance(value, str) and value and "\0" not in value:
             return self._folder / value
         self.problem(f"{name} must be a path")
@@ -157,7 +161,7 @@ class _Table:
         return value
 
     def url(self, name: str, loopback: bool, origin: bool = True, default: str = "") -> str:
-        value = self._members.pop(name, default)
+        value = self.take(name, default)
         if isinstance(value, str) and _is_url(value, loopback, origin):
             return value
         more = " or http on loopback" if loopback else ""
@@ -165,14 +169,14 @@ class _Table:
         return "https://invalid"
 
     def texts(self, name: str) -> list[Any]:
-        value = self._members.pop(name, None)
+        value = self.take(name)
         if isinstance(value, list) and value:
             return value
         self.problem(f"{name} must be a list that is not empty")
         return []
 
     def tables(self, name: str, otherwise: str = "") -> list[_Table]:
-        value = self._members.pop(name, [])
+        value = self.take(name, [])
         if not isinstance(value, list) or not value or not all(isinstance(t, dict) for t in value):
             self.problem(otherwise or f"there must be at least one [[{name}]]")
             return []
@@ -182,7 +186,7 @@ class _Table:
         ]
 
     def table(self, name: str) -> _Table:
-        value = self._members.pop(name, None)
+        value = self.take(name)
         if not isinstance(value, dict):
             self.problem(f"there must be a table [{name}]")
             value = {}
@@ -196,7 +200,8 @@ class _Table:
 
 
 def _configuration(top: _Table, development: bool) -> Configuration:
-    if top.whole("format", 0, 0, FORMAT) != FORMAT:
+    found = top.take("format")
+    if type(found) is not int or found != FORMAT:
         top.problem(f"format must be {FORMAT}")
     configuration = Configuration(
         public_url=top.url("public_url", development),

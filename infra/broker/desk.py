@@ -21,8 +21,8 @@ from infra.broker.grants import HOUR, LIFETIME, Grant, Person, day_of, lifted_in
 from infra.broker.held import Clock, Held
 from infra.broker.issuance import IssuerKey, KeyRing, TokenRequest
 from infra.broker.journal import Event, Journal
-from infra.broker.keys import BlindSigner, sign
 from infra.broker.providers.port import Away, Page, Provider
+from infra.broker.signers.port import BlindSigner, sign
 
 MOST_HELD = 20_000  # grants, and visits to providers, that are remembered at once
 

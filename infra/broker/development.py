@@ -8,7 +8,7 @@ from pathlib import Path
 from infra.broker.configuration import Configuration, load
 from infra.broker.errors import StartRefused
 from infra.broker.issuance import IssuerKey, Predicate, problems_of
-from infra.broker.keys import DevelopmentSigner
+from infra.broker.signers.development import DevelopmentSigner
 
 _WORDS = {
     Predicate.DOCUMENT: ("development", "Choose an age, as if a document said it"),

@@ -10,7 +10,7 @@ from enum import StrEnum
 from hashlib import sha256
 from typing import Self
 
-from infra.broker.errors import Code, NotSigned
+from infra.broker.errors import Code, NotSigned, StartRefused
 
 TYPE = 0x0002
 MODULUS_BYTES = 256
@@ -88,9 +88,10 @@ class IssuerKey:
         return pow(signature, EXPONENT, self.modulus) == blinded
 
 
-def is_type_2(modulus: int, exponent: int) -> bool:
-    """Whether a public key can be one of token type 2: 2048 bits and the exponent 65537."""
-    return modulus.bit_length() == 8 * MODULUS_BYTES and exponent == EXPONENT
+def check_type(modulus: int, exponent: int) -> None:
+    """Raises StartRefused unless it can be a public key of token type 2."""
+    if modulus.bit_length() != 8 * MODULUS_BYTES or exponent != EXPONENT:
+        raise StartRefused(["key: it must be RSA of 2048 bits with the exponent 65537"])
 
 
 class KeyRing:

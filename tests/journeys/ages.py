@@ -14,8 +14,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from app.client.age import Device, ask_token
 from app.client.attested import StaffKey, headers, request_code
 from infra.sandbox.issuer import Issuer
+from tests.adapters.age.blinding import DOCUMENT, entry
 from tests.adapters.age.minting import ed25519
-from tests.adapters.age.test_privacy_pass import DOCUMENT, entry
 from tests.adapters.age.vouching import HELPLINE, SERVICE, seat
 from tests.adapters.age.wallets import CLIENT, UNDER_18, VCT, digest_of
 

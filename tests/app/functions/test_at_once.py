@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from app.functions import relay, sender
 from tests.app.functions.conftest import Cloud
-from tests.app.functions.test_journey import report, told
+from tests.app.functions.reporting import report, told
 from tests.journeys.calls import a_case_key
 from tests.partners.platforms import Platform
 

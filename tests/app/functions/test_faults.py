@@ -25,7 +25,7 @@ from tests.adapters.aws.chests import a_client
 from tests.adapters.aws.faults import Answers
 from tests.adapters.aws.faults import answer as aws_answer
 from tests.app.functions.conftest import Cloud, Context
-from tests.app.functions.test_journey import report, told
+from tests.app.functions.reporting import report, told
 from tests.journeys.calls import a_case_key, a_photo
 from tests.partners.platforms import Platform
 

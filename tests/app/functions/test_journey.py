@@ -2,33 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections import Counter
 from datetime import timedelta
 
 import pytest
 import standardwebhooks
 
-from app.client.service import report_body
 from app.functions import purge, sender
 from app.services import mark_late
 from app.services.mark_late import MarkLate
 from partners.model import Message, MessageState
 from tests.app.functions.conftest import Cloud, Context
-from tests.journeys.calls import a_case_key, a_photo
+from tests.app.functions.reporting import report, told
+from tests.journeys.calls import a_case_key
 from tests.partners.platforms import Platform, answer, in_turn
 
 OK = answer()
-
-
-def report(stack: Cloud, case_key: str, photos: int = 1) -> None:
-    body = json.loads(report_body(case_key, "declared-v1", "13_15", [a_photo()] * photos))
-    assert stack.asked("POST", "/v1/reports", body)[0] in (200, 201, 202)
-
-
-def told(platform: Platform) -> Counter[str]:
-    return Counter(request.headers["webhook-id"] for request in platform.received)
 
 
 def test_a_report_is_posted_answered_and_taken_back(stack: Cloud) -> None:

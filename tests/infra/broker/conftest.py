@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from infra.broker.issuance import IssuerKey, Predicate, problems_of
-from infra.broker.keys import DevelopmentSigner
+from infra.broker.signers.development import DevelopmentSigner
 from tests.infra.broker.running import Here, here, write
 
 MODULE = Path("/usr/lib/softhsm/libsofthsm2.so")

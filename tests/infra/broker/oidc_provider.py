@@ -21,6 +21,20 @@ from werkzeug.serving import make_server
 
 CLIENT_ID = "age-broker"
 CLIENT_SECRET = "a-secret-of-the-client"
+# Its entry in the broker's configuration.
+ENTRY = """
+[[provider]]
+name = "wallet"
+kind = "oidc"
+predicate = "under18-estimate"
+title = "Use your wallet"
+learns = "The wallet learns that you asked for a pass, and when."
+issuer = "{issuer}"
+client_id = "{client}"
+client_secret_file = "secret"
+claim = "age_under_18"
+algorithms = ["ES256", "RS256"]
+"""
 
 
 @dataclass

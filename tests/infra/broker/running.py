@@ -26,7 +26,7 @@ from infra.broker.days import DayBook
 from infra.broker.desk import Desk
 from infra.broker.issuance import IssuerKey, KeyRing
 from infra.broker.journal import Journal
-from infra.broker.keys import BlindSigner
+from infra.broker.signers.port import BlindSigner
 from infra.broker.web import REQUEST_TYPE, create_app
 from tests.app.web.running import ROOT
 from tests.journeys.processes import free_port
@@ -203,3 +203,17 @@ def passed(url: str, person: str = "", provider: str = "development") -> request
 
 def ask(session: requests.Session, url: str, body: bytes) -> requests.Response:
     return session.post(f"{url}/token-request", data=body, headers={"Content-Type": REQUEST_TYPE})
+
+
+def command(*arguments: str, env: dict[str, str] | None = None) -> tuple[int, str, str]:
+    """Its exit code, what it printed and what it said."""
+    done = subprocess.run(
+        [sys.executable, "-m", "infra.broker", *arguments],
+        cwd=ROOT,
+        env=os.environ | (env or {}),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return done.returncode, done.stdout, done.stderr

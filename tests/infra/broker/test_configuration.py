@@ -53,8 +53,6 @@ def test_the_file_of_the_page_is_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "problem"),
     [
-        ("format = 1", "format = 2", "format"),
-        ("format = 1", "", "format must be 1"),
         ("port = ", "port = 99999 #", "port must be a whole number"),
         ("port = ", "port = true #", "port must be a whole number"),
         ("https://young.example", "https://young.example/path", "returns must hold origins"),
@@ -84,6 +82,12 @@ def test_what_does_not_fit_is_said(
 ) -> None:
     found = problems(changed(tmp_path, keys, old, new))
     assert any(problem in line.replace("_", "-") or problem in line for line in found), found
+
+
+@pytest.mark.parametrize("written", ["", "format = 2", "format = true", 'format = "1"'])
+def test_another_format_is_one_problem(tmp_path: Path, keys: Path, written: str) -> None:
+    path = changed(tmp_path, keys, "format = 1", written)
+    assert problems(path) == ["file: format must be 1"]
 
 
 def test_every_problem_is_told_at_once(tmp_path: Path, keys: Path) -> None:

@@ -25,6 +25,7 @@ from infra.broker.grants import PersonTag
 from infra.broker.held import Held
 from infra.broker.journal import FIELDS, Event
 from infra.broker.web import REQUEST_TYPE
+from tests.infra.broker.devices import key
 from tests.infra.broker.running import (
     Hands,
     Here,
@@ -36,7 +37,6 @@ from tests.infra.broker.running import (
     request_bytes,
     write,
 )
-from tests.infra.broker.test_server import key
 
 START = "/providers/development/start"
 DAY = 20_000

@@ -11,18 +11,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.adapters.age.private_token import TokenKey
-from infra.broker.errors import Code, NotSigned
+from infra.broker.errors import Code, NotSigned, StartRefused
 from infra.broker.issuance import (
     REQUEST_BYTES,
     IssuerKey,
     KeyRing,
     Predicate,
     TokenRequest,
+    check_type,
     directory,
-    is_type_2,
     problems_of,
 )
-from infra.broker.keys import DevelopmentSigner
+from infra.broker.signers.development import DevelopmentSigner
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 
@@ -123,5 +123,6 @@ def test_the_directory_says_what_a_key_asserts(key: IssuerKey) -> None:
     [(2**2047 + 1, 3), (2**2046 + 1, 65537), (2**2048 + 1, 65537), (2**3071 + 1, 65537)],
 )
 def test_a_key_of_another_size_is_none_of_this_type(modulus: int, exponent: int) -> None:
-    assert not is_type_2(modulus, exponent)
-    assert is_type_2(2**2047 + 1, 65537)
+    with pytest.raises(StartRefused):
+        check_type(modulus, exponent)
+    check_type(2**2047 + 1, 65537)

@@ -14,10 +14,9 @@ import requests
 
 from infra.broker.journal import FIELDS, Event
 from infra.broker.web import REQUEST_TYPE
-from tests.infra.broker.oidc_provider import CLIENT_ID, CLIENT_SECRET, provider
+from tests.infra.broker.devices import listed_key
+from tests.infra.broker.oidc_provider import CLIENT_ID, CLIENT_SECRET, ENTRY, provider
 from tests.infra.broker.running import process, write
-from tests.infra.broker.test_oidc import ENTRY
-from tests.infra.broker.test_server import device
 
 AGENT = "Agent-of-a-young-person/4711"
 
@@ -62,7 +61,7 @@ def test_nothing_a_person_brings_is_written_down(tmp_path: Path, keys: Path, ver
             session.get(back, timeout=60)
             values |= cookies(session, "pass")
             url = f"{broker.url}/.well-known/private-token-issuer-directory"
-            key = device(requests.get(url, timeout=60).json()["token-keys"][0]["token-key"])
+            key = listed_key(requests.get(url, timeout=60).json()["token-keys"][0]["token-key"])
             bodies = [b"\x00\x02" + bytes([key.id_byte]) + b"\x01" + secrets.token_bytes(255)
                       for _ in range(4)]  # fmt: skip
             for number, body in enumerate([*bodies, bodies[0][:-1], b"\xff" * 259]):

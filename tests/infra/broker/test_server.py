@@ -6,8 +6,6 @@ import http.client
 import json
 import signal
 import sqlite3
-import subprocess
-import sys
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,13 +14,14 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
-from infra.broker.issuance import IssuerKey, Predicate
-from infra.broker.keys import DevelopmentSigner
+from infra.broker.issuance import Predicate
+from infra.broker.signers.development import DevelopmentSigner
 from infra.broker.web import REQUEST_TYPE
-from tests.app.web.running import ROOT
 from tests.infra.broker.conftest import SoftHsm
+from tests.infra.broker.devices import key, listed_key
 from tests.infra.broker.running import (
     ask,
+    command,
     is_signed,
     passed,
     process,
@@ -33,26 +32,6 @@ from tests.infra.broker.running import (
 from tests.journeys.processes import free_port
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
-
-
-def command(*arguments: str, env: dict[str, str] | None = None) -> tuple[int, str, str]:
-    import os
-
-    done = subprocess.run(
-        [sys.executable, "-m", "infra.broker", *arguments],
-        cwd=ROOT,
-        env=os.environ | (env or {}),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    return done.returncode, done.stdout, done.stderr
-
-
-def key(keys: Path) -> IssuerKey:
-    modulus, _ = DevelopmentSigner(keys).public("document")
-    return IssuerKey("document", Predicate.DOCUMENT, modulus)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -181,7 +160,7 @@ def test_with_a_real_device_it_signs(tmp_path: Path, keys: Path, softhsm: SoftHs
         listed = requests.get(url, timeout=60).json()["token-keys"]
         assert f'spki = "{listed[0]["token-key"].rstrip("=")}"' in made[0][1]
         session = passed(broker.url)
-        device_key = device(listed[0]["token-key"])
+        device_key = listed_key(listed[0]["token-key"])
         request = request_bytes(device_key)
         answer = ask(session, broker.url, request)
         assert is_signed(device_key, request, answer.content)
@@ -189,15 +168,6 @@ def test_with_a_real_device_it_signs(tmp_path: Path, keys: Path, softhsm: SoftHs
     assert code == 0
     assert "not constant time" not in said
     assert softhsm.pin not in said
-
-
-def device(spki: str) -> IssuerKey:
-    import base64
-
-    raw = base64.urlsafe_b64decode(spki)
-    found = IssuerKey("x", Predicate.DOCUMENT, int.from_bytes(raw[-261:-5], "big"))
-    assert found.spki == raw
-    return found
 
 
 def test_a_wrong_pin_is_said_without_it(tmp_path: Path, keys: Path, softhsm: SoftHsm) -> None:

@@ -1,64 +1,19 @@
-"""The private operation, raw RSA: at a device that keeps the key (PKCS#11), or here in development.
-
-A key that signs blind is a raw RSA oracle for whoever has a grant: use it for nothing else.
-"""
+"""Keys at a device that keeps them, by PKCS#11."""
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
-
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
+from typing import TYPE_CHECKING, Any
 
 from infra.broker.errors import SignerUnavailable, StartRefused
-from infra.broker.issuance import EXPONENT, MODULUS_BYTES, IssuerKey, is_type_2
+from infra.broker.issuance import MODULUS_BYTES
+from infra.broker.signers.port import Public
 
 if TYPE_CHECKING:
     from pkcs11 import Session
-
-
-class Public(NamedTuple):
-    """The public half of a key, as its signer tells it."""
-
-    modulus: int
-    exponent: int
-
-
-class BlindSigner(Protocol):
-    """Whoever holds the private keys, each by its label."""
-
-    def public(self, label: str) -> Public:
-        """Raises StartRefused if there is no such key, or it may leave the signer."""
-        ...
-
-    def raw(self, label: str, blinded: bytes) -> bytes:
-        """m^d mod n of 256 bytes below n, as 256 bytes. Raises SignerUnavailable."""
-        ...
-
-    def make(self, label: str) -> None:
-        """Make a new key. Raises StartRefused if there is one of that label, or it cannot."""
-        ...
-
-    def destroy(self, label: str) -> None:
-        """Delete a key. Raises StartRefused if there is none."""
-        ...
-
-
-def sign(signer: BlindSigner, key: IssuerKey, blinded: int) -> bytes:
-    """A blind signature, checked: one faulty signature can give the private key away.
-
-    (Boneh, DeMillo, Lipton 1997: with the CRT, gcd(s^e - m, n) is a prime factor.)
-    Raises SignerUnavailable.
-    """
-    signature = signer.raw(key.label, blinded.to_bytes(MODULUS_BYTES, "big"))
-    if len(signature) != MODULUS_BYTES or not key.signed(blinded, int.from_bytes(signature, "big")):
-        raise SignerUnavailable
-    return signature
 
 
 class Pkcs11Signer:
@@ -184,67 +139,6 @@ class Pkcs11Signer:
                 return
 
 
-class DevelopmentSigner:
-    """Keys in PEM files of a folder, and Python's pow(). FOR DEVELOPMENT ONLY.
-
-    pow() takes longer for some numbers than for others, and whoever measures that for long enough
-    learns the key. The key also lies readable on the disk.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._numbers: dict[str, rsa.RSAPrivateNumbers] = {}
-
-    def public(self, label: str) -> Public:
-        numbers = self._load(label).public_numbers
-        return Public(numbers.n, numbers.e)
-
-    def raw(self, label: str, blinded: bytes) -> bytes:
-        numbers = self._load(label)
-        signature = pow(int.from_bytes(blinded, "big"), numbers.d, numbers.public_numbers.n)
-        return signature.to_bytes(MODULUS_BYTES, "big")
-
-    def make(self, label: str) -> None:
-        key = rsa.generate_private_key(EXPONENT, 8 * MODULUS_BYTES)
-        pem = key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-        with _starting_files("key: there is one of that label already, or no folder for it"):
-            descriptor = os.open(self._path(label), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(pem)
-
-    def destroy(self, label: str) -> None:
-        self._numbers.pop(label, None)
-        with _starting_files("key: there is none of that label"):
-            self._path(label).unlink()
-
-    def _load(self, label: str) -> rsa.RSAPrivateNumbers:
-        if label not in self._numbers:
-            with _starting_files("key: there is no such file, or no RSA key in it"):
-                pem = self._path(label).read_bytes()
-                key = serialization.load_pem_private_key(pem, password=None)
-                self._numbers[label] = _rsa(key).private_numbers()
-        return self._numbers[label]
-
-    def _path(self, label: str) -> Path:
-        return self._folder / f"{label}.pem"
-
-
-def _rsa(key: object) -> rsa.RSAPrivateKey:
-    if not isinstance(key, rsa.RSAPrivateKey):
-        raise TypeError
-    return key
-
-
-def check_type(public: Public) -> None:
-    """Raises StartRefused unless it can be a key of token type 2."""
-    if not is_type_2(*public):
-        raise StartRefused(["key: it must be RSA of 2048 bits with the exponent 65537"])
-
-
 def _library(module: Path) -> Any:
     import pkcs11
 
@@ -260,12 +154,4 @@ def _starting(problem: str) -> Iterator[None]:
     try:
         yield
     except PKCS11Error:
-        raise StartRefused([problem]) from None
-
-
-@contextmanager
-def _starting_files(problem: str) -> Iterator[None]:
-    try:
-        yield
-    except (OSError, ValueError, TypeError):
         raise StartRefused([problem]) from None

@@ -11,8 +11,10 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from infra.broker.errors import SignerUnavailable, StartRefused
-from infra.broker.issuance import IssuerKey, Predicate
-from infra.broker.keys import BlindSigner, DevelopmentSigner, Pkcs11Signer, check_type, sign
+from infra.broker.issuance import IssuerKey, Predicate, check_type
+from infra.broker.signers.development import DevelopmentSigner
+from infra.broker.signers.pkcs11 import Pkcs11Signer
+from infra.broker.signers.port import BlindSigner, sign
 from tests.infra.broker.conftest import SoftHsm
 from tests.infra.broker.running import EXPONENT
 
@@ -46,7 +48,7 @@ def test_both_sign_raw(signer: BlindSigner) -> None:
 
 
 def test_a_made_key_is_of_token_type_2(signer: BlindSigner) -> None:
-    check_type(signer.public("first"))
+    check_type(*signer.public("first"))
 
 
 def test_a_label_is_made_once(signer: BlindSigner) -> None:
@@ -172,7 +174,7 @@ def test_a_file_that_holds_no_such_key_is_refused(tmp_path: Path, other: str) ->
         )
     (tmp_path / "first.pem").write_bytes(pem)
     with pytest.raises(StartRefused):
-        check_type(DevelopmentSigner(tmp_path).public("first"))
+        check_type(*DevelopmentSigner(tmp_path).public("first"))
 
 
 def test_a_made_file_is_the_owners_alone(tmp_path: Path) -> None:
