@@ -1,4 +1,4 @@
-"""Settings become adapters, adapters become use cases: the only file that chooses."""
+"""Settings become adapters, adapters become use cases: the file that chooses."""
 
 from __future__ import annotations
 
@@ -212,78 +212,16 @@ def queue(settings: Settings) -> Queue:
     return SqsQueue(_client("sqs"), settings.first_queue, settings.retry_queue)
 
 
-def make_root_keys(settings: Settings) -> None:
-    """Make the first root keys. Raises StartRefused if there are any, or they cannot be made."""
-    if settings.keys == "file":
-        _make_key_file(settings.data_dir / ROOT_KEY)
-        return
-    with _refusing_keys():
-        _chest(settings).create(settings.kms_key)
-
-
-def take_root_keys(settings: Settings, path: Path) -> None:
-    """Begin with the root keys of that file, before a first start. Raises StartRefused."""
-    try:
-        roots = file_keys.read_root_keys(path)
-    except file_keys.KeyFileRefused as fault:
-        raise StartRefused(f"{path}: {fault}") from None
-    with _refusing_keys():
-        _chest(settings).adopt(roots, settings.kms_key)
-
-
-def write_root_keys(settings: Settings, path: Path) -> None:
-    """Write the root keys to a new root-key file. Raises StartRefused."""
-    with _refusing_keys():
-        roots = _chest(settings).roots()
-    try:
-        file_keys.write_root_keys(path, roots)
-    except OSError as fault:
-        raise StartRefused(f"{path}: {fault.strerror}") from None
-
-
-def add_root_key(settings: Settings) -> int:
-    """Add a root key, which seals from now on; its id. Raises StartRefused."""
-    if settings.keys == "file":
-        path = settings.data_dir / ROOT_KEY
-        try:
-            return file_keys.add_root_key(path)
-        except file_keys.KeyFileRefused as fault:
-            raise StartRefused(f"{path}: {fault}") from None
-    with _refusing_keys():
-        return _chest(settings).add(settings.kms_key)
-
-
-def root_key_ids(settings: Settings) -> list[int]:
-    """The ids of the root keys, the one that seals last. Raises StartRefused."""
-    if settings.keys == "file":
-        path = settings.data_dir / ROOT_KEY
-        try:
-            return file_keys.FileKeyRing(path).ids()
-        except file_keys.KeyFileRefused as fault:
-            raise StartRefused(f"{path}: {fault}") from None
-    from app.adapters.kms_keys import KmsKeyRing
-
-    with _refusing_keys():
-        return KmsKeyRing(_chest(settings)).ids()
-
-
-def _keys(settings: Settings) -> KeyRing:
-    if settings.keys == "file":
-        return _keys_of_file(settings.data_dir)
-    from app.adapters.kms_keys import KmsKeyRing
-
-    with _refusing_keys():
-        return KmsKeyRing(_chest(settings))
-
-
-def _chest(settings: Settings) -> KeyChest:
+def chest(settings: Settings) -> KeyChest:
+    """Where KMS's root keys are made and kept. Raises StartRefused."""
     from app.adapters.kms_keys import KeyChest
 
     return KeyChest(_client("kms"), _client("secretsmanager"), settings.keys_secret)
 
 
 @contextmanager
-def _refusing_keys() -> Iterator[None]:
+def refusing_keys() -> Iterator[None]:
+    """What KMS's root keys are refused for, as StartRefused."""
     from app.adapters.kms_keys import KeysRefused
 
     try:
@@ -292,41 +230,50 @@ def _refusing_keys() -> Iterator[None]:
         raise StartRefused(f"the root keys: {fault}") from None
 
 
-def _keys_of_file(data_dir: Path) -> KeyRing:
-    """The key ring; a root key is made on the very first start and never again."""
-    path = data_dir / ROOT_KEY
-    _make_folder(data_dir)
-    was_sealed = (data_dir / DATABASE).exists()  # asked first: the key is made before it
-    if not path.exists():
-        if was_sealed:
-            raise StartRefused(f"{path} is missing beside a database that was sealed with it")
-        with suppress(FileExistsError):  # another process of ours was a moment faster
-            file_keys.create_root_key(path)
+@contextmanager
+def refusing_key_file(path: Path) -> Iterator[None]:
+    """What that root-key file is refused for, as StartRefused that names it."""
     try:
-        return file_keys.FileKeyRing(path)
+        yield
     except file_keys.KeyFileRefused as fault:
         raise StartRefused(f"{path}: {fault}") from None
 
 
-def _make_key_file(path: Path) -> None:
-    _make_folder(path.parent)
-    try:
-        file_keys.create_root_key(path)
-    except FileExistsError:
-        raise StartRefused(f"{path} is there already") from None
-
-
-def _make_folder(data_dir: Path) -> None:
+def make_folder(data_dir: Path) -> None:
+    """The folder, this user's alone, if it is not there. Raises StartRefused."""
     try:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as fault:
         raise StartRefused(f"{data_dir} cannot be made: {fault.strerror}") from None
 
 
+def _keys(settings: Settings) -> KeyRing:
+    if settings.keys == "file":
+        return _keys_of_file(settings.data_dir)
+    from app.adapters.kms_keys import KmsKeyRing
+
+    with refusing_keys():
+        return KmsKeyRing(chest(settings))
+
+
+def _keys_of_file(data_dir: Path) -> KeyRing:
+    """The key ring; a root key is made on the very first start and never again."""
+    path = data_dir / ROOT_KEY
+    make_folder(data_dir)
+    was_sealed = (data_dir / DATABASE).exists()  # asked first: the key is made before it
+    if not path.exists():
+        if was_sealed:
+            raise StartRefused(f"{path} is missing beside a database that was sealed with it")
+        with suppress(FileExistsError):  # another process of ours was a moment faster
+            file_keys.create_root_key(path)
+    with refusing_key_file(path):
+        return file_keys.FileKeyRing(path)
+
+
 def _store(settings: Settings, announce: Callable[[News], None]) -> Store:
     try:
         if settings.store == "sqlite":
-            _make_folder(settings.data_dir)
+            make_folder(settings.data_dir)
             return SqliteStore(settings.data_dir / DATABASE, announce)
         return _dynamo_store(settings, announce)
     except StoreUnavailable as fault:

@@ -16,17 +16,17 @@ from waitress.server import create_server
 
 from app.bootstrap import Runtime, StartRefused
 from app.observability import LogEvent
+from app.version import VERSION
 from app.web.application import create_app
 from app.web.server import channels, listen_to
 
-VERSION = "0.1.0"
 GRACE = 5.0  # seconds for which answers are waited for at the end
 
 
 def serve(runtime: Runtime, ready: Callable[[dict[str, Any]], None]) -> None:
     """Serve until SIGTERM or SIGINT, then finish or give back what is in hand.
 
-    Raises StartRefused if a port cannot be had.
+    Raises StartRefused if a port cannot be bound.
     """
     settings = runtime.settings
     sockets: dict[int, Any] = {}
@@ -87,7 +87,7 @@ def serve(runtime: Runtime, ready: Callable[[dict[str, Any]], None]) -> None:
 
 @contextmanager
 def _listening(runtime: Runtime, port: int) -> Iterator[None]:
-    """Raises StartRefused if that port cannot be had. Whatever fails in here, all is closed."""
+    """Raises StartRefused if that port cannot be bound. Whatever fails in here, all is closed."""
     try:
         yield
     except BaseException as fault:

@@ -41,12 +41,13 @@ sys.path[:0] = [str(ROOT)]
 from app.adapters import aws  # noqa: E402
 from app.adapters.dynamodb.schema import create_table  # noqa: E402
 from app.adapters.dynamodb_limits import TABLE as COUNTERS  # noqa: E402
-from app.bootstrap import foundation, make_root_keys  # noqa: E402
+from app.bootstrap import foundation  # noqa: E402
 from app.functions import api, relay, sender  # noqa: E402
+from app.root_keys import make_root_keys  # noqa: E402
 from app.settings import PREFIX, Settings  # noqa: E402
 from bench import backlog  # noqa: E402
-from bench.intake import hash_value  # noqa: E402
 from bench.intake import report as report_body  # noqa: E402
+from bench.photos import hash_value  # noqa: E402
 from bench.receiver import receiving  # noqa: E402
 from infra.cloud.emulator import REGION, emulator  # noqa: E402
 from infra.cloud.emulator import ROOT as ACCOUNT  # noqa: E402

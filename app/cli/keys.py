@@ -23,7 +23,7 @@ def keys() -> None:
 @json_option
 def create(as_json: bool) -> None:
     """Make the first root keys. Never replaces any: all that was sealed would be lost."""
-    from app.bootstrap import make_root_keys
+    from app.root_keys import make_root_keys
 
     with ending_if_refused():
         make_root_keys(_settings())
@@ -34,7 +34,7 @@ def create(as_json: bool) -> None:
 @json_option
 def list_keys(as_json: bool) -> None:
     """List the root keys by their ids. Nothing of a key itself is shown."""
-    from app.bootstrap import root_key_ids
+    from app.root_keys import root_key_ids
 
     with ending_if_refused():
         *older, newest = root_key_ids(_settings())
@@ -59,7 +59,7 @@ Case codes, API keys and the signatures of messages do not change."""
 @json_option
 def rotate(as_json: bool) -> None:
     """Add a root key, which seals from now on. The older ones stay, to open."""
-    from app.bootstrap import add_root_key
+    from app.root_keys import add_root_key
 
     with ending_if_refused():
         key_id = add_root_key(_settings())

@@ -17,10 +17,11 @@ from app.cli import (
     passes,
     service,
 )
+from app.version import VERSION
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(package_name=None, version="0.1.0", prog_name="report-remove")
+@click.version_option(package_name=None, version=VERSION, prog_name="report-remove")
 def main() -> None:
     """Get an intimate photo or video of a young person taken down, by hash alone.
 

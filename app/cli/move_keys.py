@@ -26,7 +26,7 @@ def import_keys(file: Path, as_json: bool) -> None:
     For a service that moves here: what was sealed opens, and case codes stay good. Refused if there
     are root keys already. FILE is a root-key file, such as DATA_DIR/root.key of the old service.
     """
-    from app.bootstrap import root_key_ids, take_root_keys
+    from app.root_keys import root_key_ids, take_root_keys
 
     with _wrapped_keys() as settings:
         take_root_keys(settings, file)
@@ -42,7 +42,7 @@ def export_keys(file: Path, as_json: bool) -> None:
 
     Mode 0600, and never in the place of a file that is there.
     """
-    from app.bootstrap import write_root_keys
+    from app.root_keys import write_root_keys
 
     with _wrapped_keys() as settings:
         write_root_keys(settings, file)

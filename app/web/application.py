@@ -10,7 +10,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from app.web import access, bodies, headers, health, limits, openapi, problems
 from app.web.api import case, reports
 from app.web.child import pages
-from app.web.context import NAME, Context, context
+from app.web.context import EXTENSION, Context, context
 from app.web.partner import views as partner
 
 
@@ -18,7 +18,7 @@ def create_app(given: Context) -> Flask:
     """The WSGI application over these use cases. Nothing happens until it is called."""
     app = _Application("app.web", static_folder="static", template_folder="templates")
     app.url_map.merge_slashes = False  # an address that is not ours is not found, not redirected
-    app.extensions[NAME] = given
+    app.extensions[EXTENSION] = given
     app.config["MAX_CONTENT_LENGTH"] = given.settings.max_body_bytes
     app.before_request(_start_clock)
     bodies.install(app)
@@ -30,8 +30,8 @@ def create_app(given: Context) -> Flask:
     problems.install(app)  # again: the API registers a handler of its own
     for blueprint in (reports.blueprint, case.blueprint, partner.blueprint, health.blueprint):
         api.register_blueprint(blueprint)
-    openapi.complete(app, api)
-    pages.install(app)
+    openapi.complete(app, api, given.settings)
+    pages.install(app, given)
     access.access(access.Access.PUBLIC)(app.view_functions["static"])
     access.require(app)
     limits.install(app, given.settings, given.counters)

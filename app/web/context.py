@@ -11,7 +11,7 @@ from app.observability import Journal, Metrics
 from app.services.catalogue import Services
 from app.settings import Settings
 
-NAME = "report_remove"
+EXTENSION = "report_remove"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Context:
 
 def context() -> Context:
     """The context of the application that handles this request."""
-    found: Context = current_app.extensions[NAME]
+    found: Context = current_app.extensions[EXTENSION]
     return found
 
 

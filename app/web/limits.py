@@ -32,7 +32,7 @@ from partners.ports import Purpose
 
 View = TypeVar("View", bound=Callable[..., Any])
 
-NAME = "report_remove_limits"
+EXTENSION = "report_remove_limits"
 EVERYBODY = "everybody"
 
 
@@ -110,7 +110,7 @@ def install(app: Flask, settings: Settings, counters: Storage | None = None) -> 
     app.extensions.setdefault("limiter", set()).add(limiter)
     limiter.init_app(app)
     shared = limiter.storage if counters is None else counters
-    app.extensions[NAME] = {
+    app.extensions[EXTENSION] = {
         name: _windows(name, rule.rate(settings), limiter.storage if rule.is_local else shared)
         for name, rule in RULES.items()
     }
@@ -133,7 +133,7 @@ def _count_request() -> None:
 
 def count(name: str) -> None:
     """Count this request against one limit. Raises Problem (429) if it is used up."""
-    windows: dict[str, list[_Window]] = current_app.extensions[NAME]
+    windows: dict[str, list[_Window]] = current_app.extensions[EXTENSION]
     key = RULES[name].key()
     for window in windows[name]:
         if window.storage.incr(window.prefix + key, window.seconds) > window.most:

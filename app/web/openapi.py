@@ -16,13 +16,13 @@ from flask_smorest import Api
 from app.settings import Settings
 from app.web.access import Access, access, rule_of
 from app.web.api.shapes import VARIANT
-from app.web.context import NAME as CONTEXT
 from app.web.problems import KINDS, MEDIA_TYPE
+from app.web.webhooks import described
 from partners.events import EventType
 from partners.feedback import FEEDBACK_FOLLOWS
 
 VERSION = "1.0.0"
-NAME = "report_remove_openapi"
+EXTENSION = "report_remove_openapi"
 PAGE_POLICY = (
     "default-src 'none'; style-src 'self'; frame-ancestors 'none'; base-uri 'none'; "
     "form-action 'none'"
@@ -59,14 +59,13 @@ def install(app: Flask) -> Api:
     return api
 
 
-def complete(app: Flask, api: Api) -> None:
+def complete(app: Flask, api: Api, settings: Settings) -> None:
     """Write the documents. To be called when every view is registered."""
     assert api.spec is not None  # noqa: S101
-    settings: Settings = app.extensions[CONTEXT].settings
     spec = api.spec.to_dict()
     spec["servers"] = [{"url": settings.public_url}]
     spec["paths"] |= {path: {"get": dict(_OWN_PAGES[path])} for path in _OWN_PAGES}
-    spec["webhooks"] = {kind: _webhook(kind) for kind in EventType}
+    spec["webhooks"] = {kind: described(kind) for kind in EventType}
     spec["components"] = {
         "schemas": _schemas(spec["components"]["schemas"], settings),
         "securitySchemes": _SCHEMES,
@@ -78,12 +77,10 @@ def complete(app: Flask, api: Api) -> None:
                 _complete(operation, method, path, rule.endpoint, app.view_functions[rule.endpoint])
     page = app.jinja_env.get_template("docs.html")
     follows = {str(word): sorted(FEEDBACK_FOLLOWS[word]) for word in FEEDBACK_FOLLOWS}
-    app.extensions[NAME] = _Documents(
+    app.extensions[EXTENSION] = _Documents(
         json.dumps(spec, indent=1), page.render(spec=spec, follows=follows, kinds=KINDS)
     )
 
-
-# ---- routes --------------------------------------------------------------------------------------
 
 _ANYWHERE = {"request-malformed", "too-many-requests", "headers-too-large", "internal"}
 _BY_METHOD = {
@@ -176,8 +173,6 @@ def _refusal(status: int, codes: list[str]) -> dict[str, Any]:
     return refusal | ({"headers": _HEADERS_OF[status]} if status in _HEADERS_OF else {})
 
 
-# ---- shapes --------------------------------------------------------------------------------------
-
 _PROBLEM = {
     "type": "object",
     "description": "A problem detail, RFC 9457. `code` is stable.",
@@ -226,75 +221,6 @@ def _schemas(known: dict[str, Any], settings: Settings) -> dict[str, Any]:
 _UNUSED = ("Error", "PaginationMetadata")  # flask-smorest's own
 
 
-# ---- webhooks ------------------------------------------------------------------------------------
-
-_WEBHOOK_ABOUT = {
-    EventType.REMOVAL_REQUESTED: "Find this item and take it down. A person should look first.",
-    EventType.REMOVAL_UPDATED: "More hashes for an item that you have: read it again.",
-    EventType.REMOVAL_WITHDRAWN: "Forget this item and its hashes, then say withdrawn_done.",
-    EventType.REMOVAL_REMINDER: "The deadline of this item has passed without a decision.",
-    EventType.ENDPOINT_VERIFICATION: "Echo the challenge, to show that this endpoint is yours.",
-}
-
-_ITEM_ID = {"item_id": {"type": "string"}}
-_ITEM = {
-    "type": "object",
-    "required": ["item_id", "item_url", "deadline", "deadline_hours", "deadline_policy"],
-    "properties": {
-        **_ITEM_ID,
-        "item_url": {"type": "string", "format": "uri", "description": "GET it with your key."},
-        "deadline": {"type": ["string", "null"], "format": "date-time"},
-        "deadline_hours": {"type": ["integer", "null"]},
-        "deadline_policy": {"type": "string"},
-        "sealed": {
-            "type": "string",
-            "description": "PartnerItemShape as a nested JWS in JWE for your key, if you gave one "
-            "and the whole fits into one message.",
-            "contentMediaType": "application/jose",
-        },
-    },
-}
-_WEBHOOK_DATA = {
-    EventType.REMOVAL_WITHDRAWN: {
-        "type": "object",
-        "required": ["item_id"],
-        "properties": _ITEM_ID,
-    },
-    EventType.ENDPOINT_VERIFICATION: {"type": "object"},
-}
-
-
-def _webhook(kind: EventType) -> dict[str, Any]:
-    body = {
-        "type": "object",
-        "required": ["type", "timestamp", "data"],
-        "properties": {
-            "type": {"const": str(kind)},
-            "timestamp": {"type": "string", "format": "date-time"},
-            "data": _WEBHOOK_DATA.get(kind, _ITEM),
-        },
-    }
-    return {
-        "post": {
-            "summary": _WEBHOOK_ABOUT[kind],
-            "description": "Signed as Standard Webhooks 1.0.0. `webhook-id` is the same on every "
-            "repeat.",
-            "parameters": [_signed_header(name) for name in ("id", "timestamp", "signature")],
-            "requestBody": {"required": True, "content": {"application/json": {"schema": body}}},
-            "responses": {
-                "2XX": {"description": "Received. What you did with it goes to the feedback route."}
-            },
-        }
-    }
-
-
-def _signed_header(name: str) -> dict[str, Any]:
-    schema = {"type": "string"}
-    return {"in": "header", "name": f"webhook-{name}", "required": True, "schema": schema}
-
-
-# ---- the documents themselves --------------------------------------------------------------------
-
 _OWN_PAGES: dict[str, dict[str, Any]] = {
     "/openapi.json": {
         "summary": "This document",
@@ -323,7 +249,7 @@ _OWN_PAGES: dict[str, dict[str, Any]] = {
 @access(Access.PUBLIC)
 def document() -> Response:
     """The API as a document for machines."""
-    documents: _Documents = current_app.extensions[NAME]
+    documents: _Documents = current_app.extensions[EXTENSION]
     return current_app.response_class(documents.text, 200, content_type="application/json")
 
 
@@ -331,7 +257,7 @@ def document() -> Response:
 @access(Access.PUBLIC)
 def page() -> Response:
     """The API as a page for people."""
-    documents: _Documents = current_app.extensions[NAME]
+    documents: _Documents = current_app.extensions[EXTENSION]
     response = current_app.response_class(documents.page, 200, mimetype="text/html")
     response.headers["Content-Security-Policy"] = PAGE_POLICY
     return response

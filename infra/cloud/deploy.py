@@ -35,6 +35,10 @@ class DeployFailed(Exception):
     """A stack did not come up or go down; the message names the resource and the reason."""
 
 
+class NothingToDo(DeployFailed):
+    """A stack is already what it was asked to become."""
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where the stacks are: a region of AWS, or an emulator. Credentials are found by boto3."""
@@ -126,7 +130,7 @@ class Cloud:
             return self._resources(KEPT) if self._find(KEPT) else []
 
     def status(self) -> list[Deployed]:
-        """The stacks that there are."""
+        """The stacks that exist."""
         with _about(self.name):
             found = [self._find(part) for part in STACKS]
         return [stack for stack in found if stack is not None]
@@ -146,16 +150,20 @@ class Cloud:
         if before is not None and before.status in ("ROLLBACK_COMPLETE", "REVIEW_IN_PROGRESS"):
             self._delete(part)  # its creation failed: it holds nothing, and cannot be updated
             before = None
-        word = self._change(part, chosen, before)
-        if word != "unchanged":
-            self._wait(part, f"{word}_COMPLETE")
+        try:
+            change = self._change(part, chosen, before)
+        except NothingToDo:
+            change = "unchanged"
+        else:
+            self._wait(part, f"{change}_COMPLETE")
         stack = self._find(part)
         if stack is None:
             raise DeployFailed(f"{self._stack(part)}: it is gone")
-        self.tell(f"{part:9} {word.lower()} ({time.monotonic() - began:.1f} s)")
+        self.tell(f"{part:9} {change.lower()} ({time.monotonic() - began:.1f} s)")
         return dict(stack.outputs)
 
     def _change(self, part: str, chosen: Mapping[str, str], before: Deployed | None) -> str:
+        """Ask for it; CREATE or UPDATE, as AWS calls it. Raises NothingToDo, DeployFailed."""
         asked: dict[str, Any] = {
             "StackName": self._stack(part),
             "TemplateBody": _template(part),
@@ -168,13 +176,8 @@ class Cloud:
             if before is None:
                 formation.create_stack(**asked)
                 return "CREATE"
-            try:
-                formation.update_stack(**asked)
-            except ClientError as fault:
-                if NOTHING_TO_DO in str(fault):
-                    return "unchanged"
-                raise
-        return "UPDATE"
+            formation.update_stack(**asked)
+            return "UPDATE"
 
     def _arguments(
         self, part: str, chosen: Mapping[str, str], before: Deployed | None
@@ -293,8 +296,10 @@ def _about(what: str, *, but: str = "") -> Iterator[None]:
     except ClientError as fault:
         code = fault.response["Error"]["Code"]
         said = fault.response["Error"].get("Message", "")
-        if code == but or NOTHING_TO_DO in said:
+        if code == but:
             raise
+        if NOTHING_TO_DO in said:
+            raise NothingToDo(f"{what}: nothing to do") from None
         raise DeployFailed(f"{what}: {code}: {said}") from None
     except BotoCoreError as fault:
         raise DeployFailed(f"{what}: {fault}") from None

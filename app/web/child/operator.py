@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from app.settings import BadSettings
 
 SHIPPED = Path(__file__).with_name("pages.toml")
-NAME = "pages.toml"
+FILE = "pages.toml"
 OLD = timedelta(days=365)
 MOST_HASHES = 128
 _ASKED = re.compile(
@@ -30,7 +30,7 @@ class BadPages(BadSettings):
     """The operator's file cannot be used; the message names the entry."""
 
     def __init__(self, problem: str) -> None:
-        super().__init__([f"{NAME}: {problem}"])
+        super().__init__([f"{FILE}: {problem}"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ class Pages:
 
 def read(data_dir: Path) -> Pages:
     """The operator's file, or the one we ship. Raises BadPages."""
-    own = data_dir / NAME
+    own = data_dir / FILE
     return parse((own if own.is_file() else SHIPPED).read_text(encoding="utf-8"))
 
 

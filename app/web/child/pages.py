@@ -28,16 +28,15 @@ from app.web.access import Access, access
 from app.web.child import bundle, languages, operator, policies
 from app.web.child.languages import Language
 from app.web.child.operator import Pages
-from app.web.context import NAME as CONTEXT
 from app.web.context import Context, settings
 from app.web.problems import Problem
 
-NAME = "report_remove_pages"
+EXTENSION = "report_remove_pages"
 DEVICE = Path(__file__).resolve().parents[3] / "hashing" / "device"
 STATIC = Path(__file__).with_name("static")
 LEFT = "left"
 LEFT_FOR = timedelta(minutes=5)
-TOP = "#top"  # of any page, also of one that names no such part (HTML, 7.4.6.4)
+TOP = "#top"  # of any page, even of one that names no such part (HTML, 7.4.6.4)
 _TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 
 blueprint = Blueprint("child", __name__, template_folder="templates")
@@ -54,20 +53,19 @@ class Shelf:
     page_headers: dict[str, str]
 
 
-def install(app: Flask) -> None:
+def install(app: Flask, given: Context) -> None:
     """Put the pages on the application."""
-    context: Context = app.extensions[CONTEXT]
-    pages = operator.read(context.settings.data_dir)
-    stale = pages.stale(context.services.house.clock.now().date())
-    if stale and context.settings.environment != "development":
-        context.journal.note(LogEvent.NUMBERS_STALE, entries=len(stale))
+    pages = operator.read(given.settings.data_dir)
+    stale = pages.stale(given.services.house.clock.now().date())
+    if stale and given.settings.environment != "development":
+        given.journal.note(LogEvent.NUMBERS_STALE, entries=len(stale))
     files = {
         path: path.read_bytes()
         for path in (*STATIC.iterdir(), *DEVICE.iterdir())
         if path.suffix in _TYPES
     }
     script = _kept_box(files)
-    app.extensions[NAME] = Shelf(
+    app.extensions[EXTENSION] = Shelf(
         pages=pages,
         languages=languages.load(),
         files=files,
@@ -90,7 +88,7 @@ def _address(path: Path) -> str:
 
 def shelf() -> Shelf:
     """What was read."""
-    found: Shelf = current_app.extensions[NAME]
+    found: Shelf = current_app.extensions[EXTENSION]
     return found
 
 

@@ -11,7 +11,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from app.adapters import aws as app_aws
-from app.bootstrap import StartRefused, build, make_root_keys, root_key_ids
+from app.bootstrap import StartRefused, build
+from app.root_keys import make_root_keys, root_key_ids
 from app.settings import PREFIX, Settings
 from tests.adapters.aws.faults import answer
 

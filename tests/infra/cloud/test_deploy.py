@@ -17,8 +17,8 @@ import pytest
 from botocore.exceptions import ClientError
 from click.testing import CliRunner, Result
 
-from app.bootstrap import make_root_keys
 from app.cli.cloud import cloud
+from app.root_keys import make_root_keys
 from app.settings import PREFIX, Settings
 from infra.cloud import deploy
 from infra.cloud.emulator import REGION, ROOT, emulator
