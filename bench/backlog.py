@@ -23,12 +23,10 @@ sys.path[:0] = [str(ROOT)]
 from app.adapters.system import OneProcessor  # noqa: E402
 from app.bootstrap import Runtime, build  # noqa: E402
 from app.domain.age import AgeBand, Presentation  # noqa: E402
-from app.domain.case import MediaKind  # noqa: E402
-from app.domain.report import ItemDraft  # noqa: E402
 from app.ports import SavePartner  # noqa: E402
 from app.services.answers import RequestKey  # noqa: E402
 from app.settings import Settings  # noqa: E402
-from hashing.values import HashEntry, HashType, Pdq  # noqa: E402
+from bench.photos import photo  # noqa: E402
 from partners.composing import key_place  # noqa: E402
 from partners.model import (  # noqa: E402
     Endpoint,
@@ -42,16 +40,6 @@ from partners.ports import Clock  # noqa: E402
 from partners.signing import PrivateKey  # noqa: E402
 from tests.partners.platforms import Authority  # noqa: E402
 
-VARIANTS = (
-    "original",
-    "rotate90",
-    "rotate180",
-    "rotate270",
-    "flipx",
-    "flipy",
-    "flipplus1",
-    "flipminus1",
-)
 POLICY = "uk-osa-48h"
 
 
@@ -147,15 +135,3 @@ class Backlog:
         """Stop all of it."""
         self.runtime.worker.engine.close()
         self.runtime.close()
-
-
-def photo() -> ItemDraft:
-    """A photo with a hash for each of its turned and mirrored variants."""
-    entries = tuple(HashEntry(HashType.PDQ, _pdq(), 100, variant) for variant in VARIANTS)
-    return ItemDraft(MediaKind.PHOTO, entries)
-
-
-def _pdq() -> Pdq:
-    """A random hash with exactly half its bits set, as real ones have."""
-    bits = sum(1 << place for place in secrets.SystemRandom().sample(range(256), 128))
-    return Pdq(bits.to_bytes(32, "big"))

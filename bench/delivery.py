@@ -41,6 +41,7 @@ from app.adapters.sqlite.connections import open_writer  # noqa: E402
 from app.adapters.sqlite.statements import MESSAGE_COLUMNS  # noqa: E402
 from app.bootstrap import DATABASE  # noqa: E402
 from bench import backlog  # noqa: E402
+from bench.photos import photo  # noqa: E402
 from bench.receiver import receiving  # noqa: E402
 from partners.delivery import DeliverySettings  # noqa: E402
 from partners.egress import EgressGuard  # noqa: E402
@@ -238,7 +239,7 @@ def celery_jobs(ports: list[int], count: int) -> list[dict[str, Any]]:
     their_key = jwk.ECKey.generate_key("P-256").as_dict(private=False)
     entries = [
         {"type": e.type, "value": str(e.value), "quality": e.quality, "variant": e.variant}
-        for e in backlog.photo().entries
+        for e in photo().entries
     ]
     payload = {"item_id": "itm_" + "0" * 32, "hashes": entries, "age_basis": "declared"}
     return [

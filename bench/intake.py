@@ -28,6 +28,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from bench import load  # noqa: E402
+from bench.photos import VARIANTS, hash_value, photo  # noqa: E402
 
 CONNECTIONS = 16
 LIMIT_RATIO = 0.40  # of hello world
@@ -77,17 +78,6 @@ print('{"url": "http://127.0.0.1:%s"}' % server.effective_port, flush=True)
 server.run()
 """
 
-VARIANTS = (
-    "original",
-    "rotate90",
-    "rotate180",
-    "rotate270",
-    "flipx",
-    "flipy",
-    "flipplus1",
-    "flipminus1",
-)
-
 
 def start(folder: Path, *command: str, **env: str) -> tuple[subprocess.Popen[bytes], int]:
     """Start a server and wait for the JSON line that names its address."""
@@ -113,14 +103,6 @@ def service_env(folder: Path) -> dict[str, str]:
         "REPORT_REMOVE_LIMIT_DECLARED": often,
         "REPORT_REMOVE_LIMIT_OVERALL": often,
     }
-
-
-def hash_value() -> str:
-    """A random hash with exactly half its bits set, as real ones have."""
-    bits = 0
-    for bit in secrets.SystemRandom().sample(range(256), 128):
-        bits |= 1 << bit
-    return f"{bits:064x}"
 
 
 def report(hashes: int, pool: list[str]) -> bytes:
@@ -181,14 +163,12 @@ def raw_commits(folder: Path, seconds: float) -> float:
     from app.adapters.sqlite.store import SqliteStore
     from app.adapters.system import RandomIds, SystemClock
     from app.domain.age import AgeBand, AgeBasis, AgeClaim, Presentation
-    from app.domain.case import MediaKind
-    from app.domain.report import Intake, ItemDraft
+    from app.domain.report import Intake
     from app.domain.retention import Retention
     from app.ports import Remember, Remembered
     from app.services.house import House
     from app.services.submit_report import SubmitReport
     from hashing.denylist import Denylist
-    from hashing.values import HashEntry, HashType, Pdq
 
     create_root_key(folder / "raw.key")
     keys, store = FileKeyRing(folder / "raw.key"), SqliteStore(folder / "raw.db")
@@ -202,10 +182,7 @@ def raw_commits(folder: Path, seconds: float) -> float:
         Retention(day, day, day),
     )
     submit = SubmitReport(house, None, {})  # type: ignore[arg-type]
-    draft = ItemDraft(
-        MediaKind.PHOTO,
-        tuple(HashEntry(HashType.PDQ, Pdq.parse(hash_value()), 100, v) for v in VARIANTS),
-    )
+    draft = photo()
     presentation = Presentation("declared-v1", AgeBand.FROM_13_TO_15, b"", "POST", "")
     claim = AgeClaim(AgeBasis.DECLARED)
     # The units are made before the clock starts: only commits are measured.

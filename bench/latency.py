@@ -26,6 +26,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT)]
 
 from bench import backlog, intake  # noqa: E402
+from bench.photos import hash_value  # noqa: E402
 from bench.receiver import receiving  # noqa: E402
 
 LIMIT_P50 = 5.0  # milliseconds above the bare POST
@@ -56,7 +57,7 @@ class Receipts:
 def reporting(port: int, receipts: Receipts) -> Iterator[float]:
     """Milliseconds from each accepted report to its receipt."""
     connection = http.client.HTTPConnection("127.0.0.1", port)
-    pool = [intake.hash_value() for _ in range(200)]
+    pool = [hash_value() for _ in range(200)]
     while True:
         headers = {
             "Content-Type": "application/json",

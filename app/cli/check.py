@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,14 +40,15 @@ def partner_check(
     Needs no service: a small stand-in of it runs here, with keys of its own, which your platform
     reads from the enrolment file. Exits 1 if a line is broken, 3 if nobody answers.
     """
-    from app.conformance.play import NoAnswer, Wish, check, service_for, write_enrolment
+    from app.conformance.play import NoAnswer, check
+    from app.conformance.service import Check, service_for
     from partners.model import SigningScheme
 
     scheme = SigningScheme(more.pop("scheme"))
-    wish = Wish(url, scheme, jwks.read() if jwks else None, **more)
+    asked = Check(url, scheme, jwks.read() if jwks else None, **more)
 
     def play() -> list[Any]:
-        with service_for(wish) as service:
+        with service_for(asked) as service:
             write_enrolment(enrolment, service.enrolment(), overwrite=overwrite)
             if wait:
                 click.pause(f"Give {enrolment} to your platform, then press a key.", err=True)
@@ -62,6 +66,15 @@ def partner_check(
     idle = len(verdicts) - kept - len(broken)
     give(as_json, facts, f"{kept} kept, {len(broken)} broken, {idle} not played")
     sys.exit(FAILED if broken else 0)
+
+
+def write_enrolment(path: Path, members: Mapping[str, object], *, overwrite: bool) -> None:
+    """Write the hand-over for this user's eyes only. Raises FileExistsError unless told to."""
+    if overwrite:
+        path.unlink(missing_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        json.dump(members, file)
 
 
 def _told(verdict: Any, as_json: bool) -> Any:

@@ -185,6 +185,7 @@ def _refusals(as_json: bool) -> Iterator[None]:
 @click.option("--photo", type=click.Path(path_type=Path, exists=True), help="Another photo.")
 def demo(once: bool, photo: Path | None) -> None:
     """Walk one real report through an emulated AWS, on this machine: what `./run --cloud` does."""
-    from app.demo import run
+    from app.demo.cloud import PATIENCE, start
+    from app.demo.walk import run
 
-    sys.exit(run(once=once, photo=photo, port=0, in_cloud=True))
+    sys.exit(run(start, once=once, photo=photo, patience=PATIENCE))

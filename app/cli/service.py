@@ -65,6 +65,8 @@ def settings(as_json: bool) -> None:
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="Of the API; 0: any.")
 def demo(once: bool, photo: Path | None, port: int) -> None:
     """Walk one real report from a photo to its removal at two platforms, on this machine."""
-    from app.demo import run
+    from functools import partial
 
-    sys.exit(run(once=once, photo=photo, port=port))
+    from app.demo import here, walk
+
+    sys.exit(walk.run(partial(here.start, port=port), once=once, photo=photo))

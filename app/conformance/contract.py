@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Final
 
 
-class Line(StrEnum):
+class Requirement(StrEnum):
     """One line of the contract: docs/PARTNERS.md says each at length."""
 
     HANDSHAKE = "handshake"
@@ -36,30 +36,30 @@ class Line(StrEnum):
     FEEDBACK = "feedback"
 
 
-SAYS: Final[Mapping[Line, str]] = MappingProxyType(
+SAYS: Final[Mapping[Requirement, str]] = MappingProxyType(
     {
-        Line.HANDSHAKE: "answers the OPTIONS handshake, naming us and a rate",
-        Line.CHALLENGE: "echoes the word of a signed challenge",
-        Line.FORGED_CHALLENGE: "echoes no challenge that somebody else signed",
-        Line.ACCEPTS: "answers 2xx to a good removal.requested",
-        Line.FETCHES: "reads a thin message's item with its API key, and says what it did",
-        Line.OPENS: "opens a sealed message with its own key, and says what it did",
-        Line.ROTATION: "finds our signature among several, as during a change of keys",
-        Line.LARGEST: "takes a body of 20,000 bytes, with members it does not know",
-        Line.VIDEOS: "takes a video by its frames (vpdq), and says what it did",
-        Line.OTHER_TYPES: "answers 2xx to reminders, updates and types it does not know",
-        Line.FORGED: "refuses a message that another key signed",
-        Line.ALTERED: "refuses a message of which one byte was changed",
-        Line.UNSIGNED: "refuses a message without a signature",
-        Line.STALE: "refuses a message signed ten minutes ago, or ten minutes ahead",
-        Line.REPLAYED: "acts once on a request that is sent again byte for byte",
-        Line.REPEATED: "answers 2xx to a retry under the same webhook-id, and acts once",
-        Line.OVERSIZED: "refuses a body of a megabyte, and goes on answering",
-        Line.SEALED_FORGED: "ignores a sealed part that is not ours, or not for it",
-        Line.WITHDRAWN: "forgets a withdrawn item, and says withdrawn_done",
-        Line.REORDERED: "stands by a withdrawal that came before its request",
-        Line.IN_TIME: "answers every message in time",
-        Line.FEEDBACK: "calls the partner API with its key, in shape and in order",
+        Requirement.HANDSHAKE: "answers the OPTIONS handshake, naming us and a rate",
+        Requirement.CHALLENGE: "echoes the word of a signed challenge",
+        Requirement.FORGED_CHALLENGE: "echoes no challenge that somebody else signed",
+        Requirement.ACCEPTS: "answers 2xx to a good removal.requested",
+        Requirement.FETCHES: "reads a thin message's item with its API key, and says what it did",
+        Requirement.OPENS: "opens a sealed message with its own key, and says what it did",
+        Requirement.ROTATION: "finds our signature among several, as during a change of keys",
+        Requirement.LARGEST: "takes a body of 20,000 bytes, with members it does not know",
+        Requirement.VIDEOS: "takes a video by its frames (vpdq), and says what it did",
+        Requirement.OTHER_TYPES: "answers 2xx to reminders, updates and types it does not know",
+        Requirement.FORGED: "refuses a message that another key signed",
+        Requirement.ALTERED: "refuses a message of which one byte was changed",
+        Requirement.UNSIGNED: "refuses a message without a signature",
+        Requirement.STALE: "refuses a message signed ten minutes ago, or ten minutes ahead",
+        Requirement.REPLAYED: "acts once on a request that is sent again byte for byte",
+        Requirement.REPEATED: "answers 2xx to a retry under the same webhook-id, and acts once",
+        Requirement.OVERSIZED: "refuses a body of a megabyte, and goes on answering",
+        Requirement.SEALED_FORGED: "ignores a sealed part that is not ours, or not for it",
+        Requirement.WITHDRAWN: "forgets a withdrawn item, and says withdrawn_done",
+        Requirement.REORDERED: "stands by a withdrawal that came before its request",
+        Requirement.IN_TIME: "answers every message in time",
+        Requirement.FEEDBACK: "calls the partner API with its key, in shape and in order",
     }
 )
 
@@ -68,15 +68,15 @@ SAYS: Final[Mapping[Line, str]] = MappingProxyType(
 class Verdict:
     """Whether one line is kept, by what was seen. `kept` is None where it could not be played."""
 
-    line: Line
+    requirement: Requirement
     kept: bool | None
     observed: str
 
     def row(self) -> dict[str, object]:
         """As JSON."""
-        contract = SAYS[self.line]
+        contract = SAYS[self.requirement]
         return {
-            "line": self.line,
+            "line": self.requirement,
             "kept": self.kept,
             "contract": contract,
             "observed": self.observed,
@@ -84,4 +84,4 @@ class Verdict:
 
     def __str__(self) -> str:
         word = {True: "kept", False: "BROKEN", None: "not played"}[self.kept]
-        return f"{word:11} {self.line:17} {SAYS[self.line]} ({self.observed})"
+        return f"{word:11} {self.requirement:17} {SAYS[self.requirement]} ({self.observed})"

@@ -1,275 +1,108 @@
-"""Playing every line of the contract at an endpoint, good messages and bad ones.
+"""Playing every requirement of the contract at an endpoint, by good messages and bad ones.
 
-Each message is about an item of its own, so that every call of the platform's tells which message
-it acted on. What must come is waited for; what must not come is given some time to come after all.
+What must come is waited for; what must not come is given some time to come after all.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import secrets
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
-from app.conformance.contract import Line, Verdict
-from app.conformance.standin import Book, StandIn
+from app.conformance.contract import Requirement, Verdict
+from app.conformance.service import Sent, Service
+from app.conformance.standin import Book
 from partners.composing import body_of
 from partners.egress import EgressGuard
 from partners.enrolment import shake_hands
 from partners.errors import EnrolmentRefused
 from partners.events import EventType
-from partners.model import MessageId, PartnerId, SigningScheme
-from partners.ports import Reply
-from partners.sealing import BODY_LIMIT, Addressed, Signer, check_key_set, seal
-from partners.sender import CurlCaller, SenderSettings
+from partners.model import PartnerId
+from partners.sealing import BODY_LIMIT, Signer
+from partners.sender import Failure
 from partners.signing import PrivateKey, SigningKey, generate, sign
-
-Kind = Literal["photo", "video"]
 
 _OLD: Final = timedelta(minutes=10)
 _OVERSIZED: Final = 1_000_000
 _UNKNOWN_TYPE: Final = "removal.of_a_kind_yet_to_come"
-_OUTER: Final = ("item_id", "item_url", "deadline", "deadline_hours", "deadline_policy")
-_ANSWERED: Final = range(200, 300)
 
 
 class NoAnswer(Exception):
     """Nobody answers at that address."""
 
 
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """What is to be checked, and how patiently. Times in seconds.
-
-    `jwks` is the platform's public JWK Set; without it nothing sealed is played. `reach` is the
-    address by which the platform reaches the stand-in where that is not loopback.
-    """
-
-    url: str
-    scheme: SigningScheme = SigningScheme.V1A
-    jwks: str | None = None
-    reach: str | None = None
-    port: int = 0
-    answer_within: float = 15.0
-    patience: float = 10.0
-    quiet: float = 1.0
-
-
-@dataclass
-class Sent:
-    """One message as it was played, and what was answered."""
-
-    item: str
-    headers: dict[str, str]
-    body: bytes
-    reply: Reply
-
-    @property
-    def taken(self) -> bool:
-        """Whether it was answered 2xx."""
-        return self.reply.status in _ANSWERED
-
-    def __str__(self) -> str:
-        return self.reply.error or f"answered {self.reply.status}"
-
-
-@dataclass
-class Service:
-    """The service as the platform meets it: keys, messages, and the stand-in's book."""
-
-    wish: Wish
-    book: Book
-    url: str
-    key: SigningKey
-    signer: Signer
-    caller: CurlCaller
-    slowest: float = 0.0
-    late: int = 0
-
-    def enrolment(self) -> dict[str, object]:
-        """What an operator hands over."""
-        return {
-            "service_url": self.url,
-            "partner_id": self.book.partner_id,
-            "api_key": self.book.api_key,
-            "keys": [self.key.handed_over()],
-            "sealing_key": self.signer.jwk() if self.wish.jwks else None,
-        }
-
-    def item(self, kind: Kind = "photo") -> dict[str, object]:
-        """A made-up item, which the platform may read from now on."""
-        name = f"itm_{secrets.token_hex(16)}"
-        made: dict[str, object] = {
-            "item_id": name,
-            "item_url": f"{self.url}/v1/partner/items/{name}",
-            "deadline": None,
-            "deadline_hours": 48,
-            "deadline_policy": "uk-osa-48h",
-            "media_kind": kind,
-            "hashes": [_hash(kind)],
-            "recommended_distance": 31,
-            "age_basis": "declared",
-            "assurance": "self_reported",
-            "review_required": True,
-            "unusual_hashes": False,
-            "other_reports": 0,
-            "preserve_evidence": True,
-            "where_seen": None,
-            "jurisdiction": "GB",
-        }
-        self.book.put(made)
-        return made
-
-    def tell(
-        self,
-        event: str = EventType.REMOVAL_REQUESTED,
-        item: str | None = None,
-        *,
-        sealed: Callable[[dict[str, object], str], str] | None = None,
-        keys: list[SigningKey] | None = None,
-        age: timedelta = timedelta(0),
-        pad_to: int = 0,
-        spoil: Callable[[dict[str, str], bytes], tuple[dict[str, str], bytes]] | None = None,
-    ) -> Sent:
-        """Compose, sign and post one message; `spoil` changes it after it was signed."""
-        about = self.book.items[item] if item else self.item()
-        name = f"msg_{secrets.token_hex(16)}"
-        data = {name: about[name] for name in _OUTER}
-        if sealed is not None:
-            data["sealed"] = sealed(about, name)
-        body = _padded(event, data, pad_to)
-        headers = sign(keys or [self.key], name, datetime.now(UTC) - age, body)
-        if spoil is not None:
-            headers, body = spoil(headers, body)
-        return self.send(str(about["item_id"]), headers, body)
-
-    def send(self, item: str, headers: dict[str, str], body: bytes) -> Sent:
-        """Post it."""
-        began = time.monotonic()
-        sent = {**headers, "content-type": "application/json"}
-        reply = self.caller.ask("POST", self.wish.url, sent, body)
-        self.slowest = max(self.slowest, time.monotonic() - began)
-        self.late += reply.error == "timeout"
-        return Sent(item, headers, body, reply)
-
-    def seal(self, about: dict[str, object], message: str, *, by: Signer, to: PartnerId) -> str:
-        """The sealed part of a message about that item."""
-        address = Addressed(self.url, to, MessageId(message), int(time.time()))
-        return seal(about, address, by, self.wish.jwks or "")
-
-    def sealed(self, about: dict[str, object], message: str) -> str:
-        """As we seal it."""
-        return self.seal(about, message, by=self.signer, to=self.book.partner_id)
-
-
-@contextmanager
-def service_for(wish: Wish) -> Iterator[Service]:
-    """The stand-in, serving, with keys made for this one check.
-
-    Raises KeySetRefused, or OSError if the port cannot be had.
-    """
-    partner = f"ptn_{secrets.token_hex(10)}"
-    api_key = f"rrp_{partner.removeprefix('ptn_')}_{secrets.token_hex(16)}"
-    book = Book(PartnerId(partner), api_key)
-    key_set = check_key_set(wish.jwks) if wish.jwks is not None else None
-    settings = SenderSettings(total_timeout=wish.answer_within, response_limit=64_000)
-    with StandIn(book, wish.port) as standin:
-        yield Service(
-            replace(wish, jwks=key_set),
-            book,
-            (wish.reach or standin.url).rstrip("/"),
-            generate(wish.scheme),
-            Signer(PrivateKey.generate()),
-            CurlCaller(EgressGuard(allow_loopback=True), settings),
-        )
-
-
-def write_enrolment(path: Path, members: dict[str, object], *, overwrite: bool) -> None:
-    """Write the hand-over for this user's eyes only. Raises FileExistsError unless told to."""
-    if overwrite:
-        path.unlink(missing_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        json.dump(members, file)
-
-
 def check(service: Service) -> Iterator[Verdict]:
     """Play everything and judge. Raises NoAnswer, EndpointRefused for a URL we may not post to."""
     yield from _enrolment(service)
     first = service.tell()
-    yield Verdict(Line.ACCEPTS, first.taken, str(first))
+    yield Verdict(Requirement.ACCEPTS, first.taken, str(first))
     if not first.taken:
-        rest = list(Line)[list(Line).index(Line.ACCEPTS) + 1 :]
-        yield from (_unplayed(line, "it takes no good message") for line in rest)
+        rest = list(Requirement)[list(Requirement).index(Requirement.ACCEPTS) + 1 :]
+        yield from (_unplayed(requirement, "it takes no good message") for requirement in rest)
         return
-    good = _Good(service, first)
+    good = _play_good(service, first)
     yield from good.verdicts()
-    yield from _Bad(service, good).verdicts()
+    yield from _play_bad(service, good).verdicts()
     yield _in_time(service)
     faults = sorted(set(service.book.faults))
-    yield Verdict(Line.FEEDBACK, not faults, "; ".join(faults) or "nothing to object to")
+    yield Verdict(Requirement.FEEDBACK, not faults, "; ".join(faults) or "nothing to object to")
 
 
 def _enrolment(service: Service) -> Iterator[Verdict]:
     """The handshake, and a challenge by us and by somebody else."""
-    EgressGuard(allow_loopback=True).check_url(service.wish.url)
+    EgressGuard(allow_loopback=True).check_url(service.check.url)
     try:
-        grant = shake_hands(service.wish.url, service.caller, service.url)
+        grant = shake_hands(service.check.url, service.caller, service.url)
     except EnrolmentRefused as refusal:
-        if "connection-refused" in str(refusal) or "name-unknown" in str(refusal):
+        if refusal.error in (Failure.CONNECT, Failure.NAME):
             raise NoAnswer(str(refusal)) from None
-        yield Verdict(Line.HANDSHAKE, kept=False, observed=str(refusal))
+        yield Verdict(Requirement.HANDSHAKE, kept=False, observed=str(refusal))
     else:
         rate = grant.rate_per_minute
         seen = "no limit" if rate is None else f"{rate} a minute"
-        yield Verdict(Line.HANDSHAKE, kept=True, observed=seen)
-    word, reply = _challenged(service, service.key)
-    echoed = _echoes(reply, word)
-    yield Verdict(Line.CHALLENGE, echoed, "echoed" if echoed else _said(reply))
-    word, reply = _challenged(service, generate(service.wish.scheme))
-    echoed = word in reply.body.decode("utf-8", "replace")
-    yield Verdict(Line.FORGED_CHALLENGE, not echoed, "echoed" if echoed else _said(reply))
+        yield Verdict(Requirement.HANDSHAKE, kept=True, observed=seen)
+    word, sent = _challenged(service, service.key)
+    echoed = _echoes(sent, word)
+    yield Verdict(Requirement.CHALLENGE, echoed, "echoed" if echoed else str(sent))
+    word, sent = _challenged(service, generate(service.check.scheme))
+    echoed = word in sent.reply.body.decode("utf-8", "replace")
+    yield Verdict(Requirement.FORGED_CHALLENGE, not echoed, "echoed" if echoed else str(sent))
 
 
-def _challenged(service: Service, key: SigningKey) -> tuple[str, Reply]:
+def _challenged(service: Service, key: SigningKey) -> tuple[str, Sent]:
     word = f"challenge_{secrets.token_hex(16)}"
     body = body_of(EventType.ENDPOINT_VERIFICATION, datetime.now(UTC), {"challenge": word})
     headers = sign([key], f"msg_{secrets.token_hex(16)}", datetime.now(UTC), body)
-    return word, service.send("", headers, body).reply
+    return word, service.send("", headers, body)
 
 
-def _echoes(reply: Reply, word: str) -> bool:
+def _echoes(sent: Sent, word: str) -> bool:
     try:
-        answer = json.loads(reply.body)
+        answer = json.loads(sent.reply.body)
     except (ValueError, RecursionError):
         return False
     echo = answer.get("challenge") if isinstance(answer, dict) else None
-    return reply.status in _ANSWERED and echo == word
+    return sent.taken and echo == word
 
 
+@dataclass(slots=True)
 class _Good:
-    """Everything that a platform must take and act on."""
+    """What a platform must take and act on, as it was played."""
 
-    def __init__(self, service: Service, first: Sent) -> None:
-        self.service = service
-        self.first = first
-        self.slowest = 0.0  # seconds until it said what it did
-        stranger = generate(service.wish.scheme)
-        self.sealed = service.tell(sealed=service.sealed) if service.wish.jwks else None
-        self.rotated = service.tell(keys=[stranger, service.key])
-        self.largest = service.tell(pad_to=BODY_LIMIT)
-        self.video = service.tell(item=str(service.item("video")["item_id"]))
-        self.repeated = service.tell()
-        self.replayed = service.tell()
-        early = str(service.item()["item_id"])
-        service.book.withdraw(early)
-        self.early = service.tell(EventType.REMOVAL_WITHDRAWN, early)
+    service: Service
+    first: Sent
+    sealed: Sent | None
+    rotated: Sent
+    largest: Sent
+    video: Sent
+    repeated: Sent
+    replayed: Sent
+    early: Sent
+    slowest: float = 0.0  # seconds until it said what it did
 
     def verdicts(self) -> Iterator[Verdict]:
         """What became of them."""
@@ -277,11 +110,11 @@ class _Good:
         acts = self._acts(self.first)
         fetched = acts and _until(lambda: book.fetched[self.first.item] > 0, 1.0)
         seen = f"{book.fetched[self.first.item]} reads, said {_words(book, self.first.item)}"
-        yield Verdict(Line.FETCHES, fetched, seen)
+        yield Verdict(Requirement.FETCHES, fetched, seen)
         yield self._opens()
-        yield self._taken_and_done(Line.ROTATION, self.rotated)
-        yield self._taken_and_done(Line.LARGEST, self.largest)
-        yield self._taken_and_done(Line.VIDEOS, self.video)
+        yield self._taken_and_done(Requirement.ROTATION, self.rotated)
+        yield self._taken_and_done(Requirement.LARGEST, self.largest)
+        yield self._taken_and_done(Requirement.VIDEOS, self.video)
         yield self._withdrawn()
         yield self._other_types()
         for sent in (self.repeated, self.replayed, self.early):
@@ -289,155 +122,179 @@ class _Good:
 
     def _acts(self, sent: Sent) -> bool:
         began = time.monotonic()
-        acts = _until(lambda: bool(self.service.book.said[sent.item]), self.service.wish.patience)
+        acts = _until(lambda: bool(self.service.book.said[sent.item]), self.service.check.patience)
         if acts:
             self.slowest = max(self.slowest, time.monotonic() - began)
         return acts
 
-    def _taken_and_done(self, line: Line, sent: Sent) -> Verdict:
+    def _taken_and_done(self, requirement: Requirement, sent: Sent) -> Verdict:
         done = sent.taken and self._acts(sent)
-        return Verdict(line, done, f"{sent}, said {_words(self.service.book, sent.item)}")
+        return Verdict(requirement, done, f"{sent}, said {_words(self.service.book, sent.item)}")
 
     def _opens(self) -> Verdict:
         if self.sealed is None:
-            return _unplayed(Line.OPENS, "no key set was given")
-        return self._taken_and_done(Line.OPENS, self.sealed)
+            return _unplayed(Requirement.OPENS, "no key set was given")
+        return self._taken_and_done(Requirement.OPENS, self.sealed)
 
     def _withdrawn(self) -> Verdict:
         self.service.book.withdraw(self.first.item)
         sent = self.service.tell(EventType.REMOVAL_WITHDRAWN, self.first.item)
         said = self.service.book.said[self.first.item]
-        done = sent.taken and _until(lambda: "withdrawn_done" in said, self.service.wish.patience)
-        return Verdict(Line.WITHDRAWN, done, f"{sent}, said {', '.join(said) or 'nothing'}")
+        done = sent.taken and _until(lambda: "withdrawn_done" in said, self.service.check.patience)
+        return Verdict(Requirement.WITHDRAWN, done, f"{sent}, said {', '.join(said) or 'nothing'}")
 
     def _other_types(self) -> Verdict:
         kinds = (EventType.REMOVAL_UPDATED, EventType.REMOVAL_REMINDER, _UNKNOWN_TYPE)
         sent = {str(kind): self.service.tell(kind, self.rotated.item) for kind in kinds}
         refused = [f"{kind}: {one}" for kind, one in sent.items() if not one.taken]
-        return Verdict(Line.OTHER_TYPES, not refused, "; ".join(refused) or "all answered 2xx")
+        return Verdict(
+            Requirement.OTHER_TYPES, not refused, "; ".join(refused) or "all answered 2xx"
+        )
 
 
+def _play_good(service: Service, first: Sent) -> _Good:
+    """Send what a platform must take and act on; the first of it was already sent."""
+    stranger = generate(service.check.scheme)
+    withdrawn = str(service.item()["item_id"])
+    service.book.withdraw(withdrawn)
+    return _Good(
+        service,
+        first,
+        sealed=service.tell(sealed=service.sealed) if service.check.jwks else None,
+        rotated=service.tell(keys=[stranger, service.key]),
+        largest=service.tell(pad_to=BODY_LIMIT),
+        video=service.tell(item=str(service.item("video")["item_id"])),
+        repeated=service.tell(),
+        replayed=service.tell(),
+        early=service.tell(EventType.REMOVAL_WITHDRAWN, withdrawn),
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class _Bad:
-    """Everything that a platform must refuse, or must not act on again."""
+    """What a platform must refuse, or must not act on again, as it was played.
 
-    def __init__(self, service: Service, good: _Good) -> None:
-        self.service = service
-        self.good = good
-        quiet = max(service.wish.quiet, 2 * good.slowest)
-        time.sleep(quiet)  # what the good ones caused is over
-        self.before = {
-            sent.item: service.book.calls(sent.item) for sent in (good.repeated, good.replayed)
-        }
-        self.early_words = len(service.book.said[good.early.item])
-        stranger = generate(service.wish.scheme)
-        self.again = self._retry(good.repeated)
-        self.copy = service.send(good.replayed.item, good.replayed.headers, good.replayed.body)
-        sealed = service.sealed if service.wish.jwks else None
-        self.late = service.tell(item=good.early.item, sealed=sealed)
-        self.refused = {
-            Line.FORGED: [service.tell(keys=[stranger])],
-            Line.ALTERED: [service.tell(spoil=_altered)],
-            Line.UNSIGNED: [service.tell(spoil=_unsigned)],
-            Line.STALE: [service.tell(age=_OLD), service.tell(age=-_OLD)],
-            Line.OVERSIZED: [service.tell(pad_to=_OVERSIZED)],
-        }
-        self.after = service.tell()
-        self.ignored = self._foreign_seals() if service.wish.jwks else []
-        time.sleep(quiet)
+    `calls` and `words` are how often it had called us about an item, and what it had said of the
+    early one, before that.
+    """
+
+    service: Service
+    good: _Good
+    calls: Mapping[str, int]
+    words: int
+    again: Sent
+    copy: Sent
+    late: Sent
+    refused: Mapping[Requirement, list[Sent]]
+    after: Sent
+    ignored: list[Sent]
 
     def verdicts(self) -> Iterator[Verdict]:
         """What became of them."""
-        for line, sent in self.refused.items():
-            verdict = self._refused(line, sent)
-            if line is Line.OVERSIZED and not self.after.taken:
+        for requirement, sent in self.refused.items():
+            verdict = self._refused(requirement, sent)
+            if requirement is Requirement.OVERSIZED and not self.after.taken:
                 verdict = replace(verdict, kept=False, observed=f"after it: {self.after}")
             yield verdict
-        yield self._once(Line.REPLAYED, self.copy, must_take=False)
-        yield self._once(Line.REPEATED, self.again, must_take=True)
+        yield self._once(Requirement.REPLAYED, self.copy, must_take=False)
+        yield self._once(Requirement.REPEATED, self.again, must_take=True)
         yield self._unsealed()
         yield self._reordered()
 
-    def _retry(self, sent: Sent) -> Sent:
-        """The same message later: its id stays, its timestamp and signature are new."""
-        now = datetime.now(UTC) + timedelta(seconds=1)
-        headers = sign([self.service.key], sent.headers["webhook-id"], now, sent.body)
-        return self.service.send(sent.item, headers, sent.body)
-
-    def _foreign_seals(self) -> list[Sent]:
-        """Signed outside by us; inside by somebody else, and by us for another platform."""
-        service, other = self.service, Signer(PrivateKey.generate())
-        own, stranger = service.book.partner_id, PartnerId("ptn_somebody_else")
-
-        def by_other(about: dict[str, object], message: str) -> str:
-            return service.seal(about, message, by=other, to=own)
-
-        def to_other(about: dict[str, object], message: str) -> str:
-            return service.seal(about, message, by=service.signer, to=stranger)
-
-        return [service.tell(sealed=by_other), service.tell(sealed=to_other)]
-
-    def _refused(self, line: Line, sent: list[Sent]) -> Verdict:
+    def _refused(self, requirement: Requirement, sent: list[Sent]) -> Verdict:
         taken = [one for one in sent if one.taken]
         acted = [one for one in sent if self.service.book.calls(one.item)]
         seen = ", ".join(str(one) for one in sent) + (", then acted on it" if acted else "")
-        return Verdict(line, not taken and not acted, seen)
+        return Verdict(requirement, not taken and not acted, seen)
 
-    def _once(self, line: Line, sent: Sent, *, must_take: bool) -> Verdict:
-        more = self.service.book.calls(sent.item) - self.before[sent.item]
+    def _once(self, requirement: Requirement, sent: Sent, *, must_take: bool) -> Verdict:
+        more = self.service.book.calls(sent.item) - self.calls[sent.item]
         kept = more == 0 and (sent.taken or not must_take)
-        return Verdict(line, kept, f"{sent}, {more} more calls")
+        return Verdict(requirement, kept, f"{sent}, {more} more calls")
 
     def _unsealed(self) -> Verdict:
         if not self.ignored:
-            return _unplayed(Line.SEALED_FORGED, "no key set was given")
+            return _unplayed(Requirement.SEALED_FORGED, "no key set was given")
         acted = [one for one in self.ignored if self.service.book.said[one.item]]
         seen = ", ".join(map(str, self.ignored)) + (", then acted on it" if acted else "")
-        return Verdict(Line.SEALED_FORGED, not acted, seen)
+        return Verdict(Requirement.SEALED_FORGED, not acted, seen)
 
     def _reordered(self) -> Verdict:
         said = self.service.book.said[self.good.early.item]
-        later = [word for word in said[self.early_words :] if word != "withdrawn_done"]
+        later = [word for word in said[self.words :] if word != "withdrawn_done"]
         kept = "withdrawn_done" in said and not later
-        return Verdict(Line.REORDERED, kept, f"{self.late}, said {', '.join(said) or 'nothing'}")
+        return Verdict(
+            Requirement.REORDERED, kept, f"{self.late}, said {', '.join(said) or 'nothing'}"
+        )
+
+
+def _play_bad(service: Service, good: _Good) -> _Bad:
+    """Send what a platform must refuse or ignore, once it is done with the good ones."""
+    quiet = max(service.check.quiet, 2 * good.slowest)
+    time.sleep(quiet)  # what the good ones caused is over
+    bad = _Bad(
+        service,
+        good,
+        calls={s.item: service.book.calls(s.item) for s in (good.repeated, good.replayed)},
+        words=len(service.book.said[good.early.item]),
+        again=_retry(service, good.repeated),
+        copy=service.send(good.replayed.item, good.replayed.headers, good.replayed.body),
+        late=service.tell(
+            item=good.early.item, sealed=service.sealed if service.check.jwks else None
+        ),
+        refused=_forgeries(service),
+        after=service.tell(),
+        ignored=_foreign_seals(service) if service.check.jwks else [],
+    )
+    time.sleep(quiet)
+    return bad
+
+
+def _retry(service: Service, sent: Sent) -> Sent:
+    """The same message later: its id stays, its timestamp and signature are new."""
+    now = datetime.now(UTC) + timedelta(seconds=1)
+    headers = sign([service.key], sent.headers["webhook-id"], now, sent.body)
+    return service.send(sent.item, headers, sent.body)
+
+
+def _forgeries(service: Service) -> dict[Requirement, list[Sent]]:
+    stranger = generate(service.check.scheme)
+    return {
+        Requirement.FORGED: [service.tell(keys=[stranger])],
+        Requirement.ALTERED: [service.tell(spoil=_altered)],
+        Requirement.UNSIGNED: [service.tell(spoil=_unsigned)],
+        Requirement.STALE: [service.tell(age=_OLD), service.tell(age=-_OLD)],
+        Requirement.OVERSIZED: [service.tell(pad_to=_OVERSIZED)],
+    }
+
+
+def _foreign_seals(service: Service) -> list[Sent]:
+    """Signed outside by us; inside by somebody else, and by us for another platform."""
+    other = Signer(PrivateKey.generate())
+    own, stranger = service.book.partner_id, PartnerId("ptn_somebody_else")
+
+    def by_other(about: dict[str, object], message: str) -> str:
+        return service.seal(about, message, by=other, to=own)
+
+    def to_other(about: dict[str, object], message: str) -> str:
+        return service.seal(about, message, by=service.signer, to=stranger)
+
+    return [service.tell(sealed=by_other), service.tell(sealed=to_other)]
 
 
 def _in_time(service: Service) -> Verdict:
-    seen = f"the slowest took {service.slowest:.2f} s of {service.wish.answer_within:g}"
-    return Verdict(Line.IN_TIME, not service.late, seen)
-
-
-def _hash(kind: Kind) -> dict[str, object]:
-    """One hash of a made-up photo, or of a video of three frames, as an item carries it."""
-    value, quality = _bits(), 100
-    if kind == "photo":
-        return {"type": "pdq", "value": value, "quality": quality, "variant": "original"}
-    frames = "".join(f"{25 * at},{quality},{_bits()},{at}.000\n" for at in range(3))
-    return {"type": "vpdq", "value": frames, "quality": None, "variant": "original"}
-
-
-def _bits() -> str:
-    """Half of 256 bits, in hexadecimal: PDQ cuts at the median."""
-    places = secrets.SystemRandom().sample(range(256), 128)
-    return f"{sum(1 << place for place in places):064x}"
+    seen = f"the slowest took {service.slowest:.2f} s of {service.check.answer_within:g}"
+    return Verdict(Requirement.IN_TIME, not service.late, seen)
 
 
 def _altered(headers: dict[str, str], body: bytes) -> tuple[dict[str, str], bytes]:
-    """Two days become four."""
+    """The deadline of 48 hours becomes 98."""
     place = body.index(b'"deadline_hours":48') + len(b'"deadline_hours":')
     return headers, body[:place] + b"9" + body[place + 1 :]
 
 
 def _unsigned(_: dict[str, str], body: bytes) -> tuple[dict[str, str], bytes]:
     return {}, body
-
-
-def _padded(event: str, data: dict[str, object], pad_to: int) -> bytes:
-    """The body, made exactly that long by a member that nobody knows."""
-    now = datetime.now(UTC)
-    bare = body_of(event, now, {**data, "x_padding": ""} if pad_to else data)
-    if not pad_to:
-        return bare
-    return body_of(event, now, {**data, "x_padding": "x" * (pad_to - len(bare))})
 
 
 def _until(holds: Callable[[], bool], patience: float) -> bool:
@@ -449,13 +306,9 @@ def _until(holds: Callable[[], bool], patience: float) -> bool:
     return True
 
 
-def _said(reply: Reply) -> str:
-    return reply.error or f"answered {reply.status}"
-
-
 def _words(book: Book, item: str) -> str:
     return ", ".join(book.said[item]) or "nothing"
 
 
-def _unplayed(line: Line, why: str) -> Verdict:
-    return Verdict(line, None, why)
+def _unplayed(requirement: Requirement, why: str) -> Verdict:
+    return Verdict(requirement, None, why)

@@ -54,14 +54,24 @@ class Enrolment:
     service_url: str
     partner_id: str
     api_key: str
-    keys: tuple[str, ...]  # whpk_… (v1a) or whsec_… (v1)
+    keys: tuple[str, ...]  # whpk_… (v1a) or whsec_… (v1), the newest first
     sealing_key: Mapping[str, str] | None = None  # the service's public JWK, for sealed parts
 
     @classmethod
     def read(cls, path: Path) -> Enrolment:
-        """From the file."""
+        """From the file: what `report-remove partner add --json` printed.
+
+        `keys`, if there is one, lists webhook keys besides `webhook_key`, as during a change.
+        """
         members = json.loads(path.read_text())
-        return cls(**{**members, "keys": tuple(members["keys"])})
+        newest = [members["webhook_key"]] if "webhook_key" in members else []
+        return cls(
+            members["service_url"],
+            members["partner_id"],
+            members["api_key"],
+            (*newest, *members.get("keys", ())),
+            members.get("sealing_key"),
+        )
 
 
 def verify(keys: tuple[str, ...], headers: Mapping[str, str], body: bytes) -> None:
@@ -185,8 +195,8 @@ class Platform:
         """Read each time: keys are rotated by writing the file anew. Raises Forged without one."""
         try:
             return Enrolment.read(self.enrolment_file)
-        except FileNotFoundError:
-            raise Forged from None  # nobody has introduced the service to us yet
+        except (FileNotFoundError, json.JSONDecodeError):
+            raise Forged from None  # nobody has introduced the service to us yet, or is about to
 
     def grant(self) -> dict[str, str]:
         """Who may post here, and how often a minute (CloudEvents web hooks). Raises Forged."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,10 @@ from typing import Any
 
 import pytest
 
+from app.cli.check import write_enrolment
+from app.conformance.service import Check, service_for
 from app.services.catalogue import Services
+from infra.sandbox.platform import Enrolment
 from partners.model import DeliveryResult, MessageState, PartnerId
 from partners.outbox import moved
 from tests.app.services.world import HOUR, World
@@ -68,6 +72,19 @@ def test_a_platform_is_added_and_verified_at_once(operator: Operator) -> None:
         assert [r.method for r in server.received] == ["OPTIONS", "POST"]
         (row,) = operator.json("partner", "endpoint", "list", made["partner_id"])
     assert (row["status"], row["rate_per_minute"]) == ("active", 120)
+
+
+def test_what_is_handed_over_is_the_enrolment_file(operator: Operator, tmp_path: Path) -> None:
+    """The sandbox reads what the command prints, and a check writes the same members."""
+    made = operator.json("partner", "add", "Alpha")
+    path = tmp_path / "mine.json"
+    path.write_text(json.dumps(made))
+    read = Enrolment.read(path)
+    assert read.keys == (made["webhook_key"],)
+    assert read.service_url == "http://service.test"
+    assert (read.partner_id, read.api_key) == (made["partner_id"], made["api_key"])
+    with service_for(Check("http://127.0.0.1:9/hook")) as service:
+        assert service.enrolment().keys() == made.keys() - {"verified"}
 
 
 def test_one_that_does_not_answer_is_added_and_told_nothing_until_verified(
@@ -164,3 +181,13 @@ def test_the_keys_that_we_seal_to_are_changed(operator: Operator, tmp_path: Path
     assert operator.run("partner", "jwks", partner, str(file)).returncode == 1
     assert operator.json("partner", "jwks", partner)["sealing_key"] is None
     assert operator.services.house.store.partner(PartnerId(partner)) is not None
+
+
+def test_an_enrolment_file_is_private_and_never_replaced_unasked(tmp_path: Path) -> None:
+    path = tmp_path / "enrolment.json"
+    write_enrolment(path, {"api_key": "one"}, overwrite=False)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    with pytest.raises(FileExistsError):
+        write_enrolment(path, {"api_key": "two"}, overwrite=False)
+    write_enrolment(path, {"api_key": "two"}, overwrite=True)
+    assert json.loads(path.read_text()) == {"api_key": "two"}

@@ -14,7 +14,7 @@ from app.client.age import headers as age_headers
 from app.client.items import hashes_body
 from app.client.service import Service
 from hashing.reference import hash_file
-from tests.journeys.processes import ROOT, House, Processes, Running
+from tests.journeys.processes import ROOT, Installation, Processes, Running
 
 PHOTOS = ROOT / "infra/sandbox/photos"
 AUDIENCE = "journeys"
@@ -63,25 +63,18 @@ def start_platform(
     return Platform(name, processes.start(name, *command), enrolment)
 
 
-def enrol(house: House, platform: Platform, **more: Any) -> None:
+def enrol(installation: Installation, platform: Platform, **more: Any) -> None:
     """Take the platform on and hand over what it needs, as an operator would."""
     facts = platform.running.wait_ready()
     jwks = json.dumps(facts["jwks"]) if facts["jwks"] else None
     scheme = "v1a" if jwks else "v1"
-    made = house.add_platform(
+    made = installation.add_platform(
         platform.name, facts["webhook"], scheme=scheme, jwks=jwks, trusted=False, **more
     )
     platform.partner_id, platform.handed_over = str(made["partner_id"]), made
     platform.enrolment.touch(mode=0o600)
-    members = {
-        "service_url": house.url,
-        "partner_id": made["partner_id"],
-        "api_key": made["api_key"],
-        "keys": [made["webhook_key"]],
-        "sealing_key": made["sealing_key"],
-    }
-    platform.enrolment.write_text(json.dumps(members))
-    house.acting(lambda services: services.manage_endpoints.verify(platform.partner_id))
+    platform.enrolment.write_text(json.dumps(made))
+    installation.acting(lambda services: services.manage_endpoints.verify(platform.partner_id))
 
 
 def hashed(photo: Path) -> dict[str, Any]:

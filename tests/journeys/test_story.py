@@ -18,10 +18,10 @@ from PIL import Image
 from app.bootstrap import build
 from app.client.case_code import case_key, new_code
 from app.client.service import Refused, Service, encode, report_body
-from app.demo import OTHERS
+from app.demo.others import OTHERS
 from app.settings import Settings
 from tests.journeys.calls import a_case_key
-from tests.journeys.processes import ROOT, House, Processes, Running, clean_env, until
+from tests.journeys.processes import ROOT, Installation, Processes, Running, clean_env, until
 from tests.journeys.sandbox import (
     PHOTOS,
     Platform,
@@ -40,7 +40,7 @@ PHOTO, ANOTHER, EDITED = (PHOTOS / name for name in ("chelsea.jpg", "coffee.jpg"
 class Story:
     """The people and machines of it."""
 
-    house: House
+    installation: Installation
     running: Running
     issuer: Running
     picnic: Platform  # sealed messages, signed with v1a
@@ -49,7 +49,7 @@ class Story:
 
     @property
     def service(self) -> Service:
-        return Service(self.house.url)
+        return Service(self.installation.url)
 
     def case(self) -> dict[str, Any]:
         return self.service.open(self.key)
@@ -74,11 +74,11 @@ def story(tmp_path: Path) -> Iterator[Story]:
         picnic = start_platform(processes, "Picnic", picnic_has, sealed=True)
         postcard = start_platform(processes, "Postcard", postcard_has, sealed=False)
         issuer, trust = start_issuer(processes)
-        house = House(processes, {"AGE_ISSUERS_FILE": str(trust)})
-        running = house.start()
-        enrol(house, picnic)
-        enrol(house, postcard)
-        yield Story(house, running, issuer, picnic, postcard)
+        installation = Installation(processes, {"AGE_ISSUERS_FILE": str(trust)})
+        running = installation.start()
+        enrol(installation, picnic)
+        enrol(installation, postcard)
+        yield Story(installation, running, issuer, picnic, postcard)
 
 
 def test_the_whole_story(story: Story) -> None:
@@ -163,7 +163,7 @@ def _in_the_end_nothing_is_left(story: Story) -> None:
     _sweep(story, timedelta(days=31))
     for table in ("cases", "items", "notices", "messages", "attempts", "events"):
         assert _rows(story, f"SELECT count(*) FROM {table}") == [(0,)]  # noqa: S608 - a constant
-    story.running = story.house.start()
+    story.running = story.installation.start()
     assert _refusal(story, story.key) == _refusal(story, a_case_key()) == (404, "case-not-found")
 
 
@@ -174,7 +174,7 @@ def _sweep(story: Story, later: timedelta) -> None:
         def now(self) -> datetime:
             return datetime.now(UTC) + later
 
-    runtime = build(Settings.from_env(story.house.env()), Then())
+    runtime = build(Settings.from_env(story.installation.env()), Then())
     try:
         while runtime.services.purge_expired():
             pass
@@ -189,7 +189,7 @@ def _refusal(story: Story, key: str) -> tuple[int, str]:
 
 
 def _rows(story: Story, query: str) -> list[tuple[Any, ...]]:
-    with closing(sqlite3.connect(story.house.database)) as connection:
+    with closing(sqlite3.connect(story.installation.database)) as connection:
         return connection.execute(query).fetchall()
 
 

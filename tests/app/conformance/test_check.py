@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import stat
 import subprocess
 import sys
 import threading
@@ -17,8 +16,10 @@ import pytest
 from joserfc import jwk
 from werkzeug.serving import WSGIRequestHandler, make_server
 
-from app.conformance.contract import SAYS, Line, Verdict
-from app.conformance.play import NoAnswer, Wish, check, service_for, write_enrolment
+from app.cli.check import write_enrolment
+from app.conformance.contract import SAYS, Requirement, Verdict
+from app.conformance.play import NoAnswer, check
+from app.conformance.service import Check, service_for
 from infra.sandbox.platform import WEBHOOK, Gallery, Platform, create_app
 from infra.sandbox.sloppy import Sin, Sloppy
 from partners.errors import EndpointRefused, KeySetRefused
@@ -28,8 +29,8 @@ from tests.partners.platforms import refusing_port
 ROOT = Path(__file__).parents[3]
 
 
-def quick(url: str, **more: Any) -> Wish:
-    return Wish(url, **{"answer_within": 2.5, "patience": 5.0, "quiet": 0.3, **more})
+def quick(url: str, **more: Any) -> Check:
+    return Check(url, **{"answer_within": 2.5, "patience": 5.0, "quiet": 0.3, **more})
 
 
 # joserfc warns of the name that RFC 7515 libraries know Ed25519 by.
@@ -60,17 +61,17 @@ def serving(platform: Platform) -> Iterator[str]:
 
 def checked(
     folder: Path, platform: Platform, scheme: str = "v1a", **more: Any
-) -> dict[Line, Verdict]:
-    """What the check says of it, by line."""
+) -> dict[Requirement, Verdict]:
+    """What the check says of it, by requirement."""
     own = platform.own_keys
     jwks = json.dumps(own.as_dict(private=False)) if own else None
     with serving(platform) as url:
-        wish = quick(url, scheme=SigningScheme(scheme), jwks=jwks, **more)
-        with service_for(wish) as service:
+        asked = quick(url, scheme=SigningScheme(scheme), jwks=jwks, **more)
+        with service_for(asked) as service:
             write_enrolment(folder / "enrolment.json", service.enrolment(), overwrite=False)
             verdicts = list(check(service))
-    assert len(verdicts) == len({v.line for v in verdicts}) == len(Line)
-    return {verdict.line: verdict for verdict in verdicts}
+    assert len(verdicts) == len({v.requirement for v in verdicts}) == len(Requirement)
+    return {verdict.requirement: verdict for verdict in verdicts}
 
 
 def a_platform(folder: Path, *, sealed: bool = True) -> Platform:
@@ -81,19 +82,19 @@ def own_keys() -> jwk.KeySet:
     return jwk.KeySet([jwk.OKPKey.generate_key("X25519", auto_kid=True)])
 
 
-def broken(verdicts: dict[Line, Verdict]) -> set[str]:
+def broken(verdicts: dict[Requirement, Verdict]) -> set[str]:
     return {str(line) for line, verdict in verdicts.items() if verdict.kept is False}
 
 
 def test_the_platform_to_copy_from_keeps_every_line(tmp_path: Path) -> None:
     verdicts = checked(tmp_path, a_platform(tmp_path))
-    assert {line for line, verdict in verdicts.items() if verdict.kept} == set(Line)
+    assert {line for line, verdict in verdicts.items() if verdict.kept} == set(Requirement)
 
 
 def test_with_shared_secrets_and_nothing_sealed_it_keeps_what_can_be_played(tmp_path: Path) -> None:
     verdicts = checked(tmp_path, a_platform(tmp_path, sealed=False), "v1")
     idle = {line for line, verdict in verdicts.items() if verdict.kept is None}
-    assert (broken(verdicts), idle) == (set(), {Line.OPENS, Line.SEALED_FORGED})
+    assert (broken(verdicts), idle) == (set(), {Requirement.OPENS, Requirement.SEALED_FORGED})
 
 
 BREAKS = {
@@ -132,8 +133,8 @@ def test_each_sin_breaks_the_lines_that_it_should(tmp_path: Path, sin: Sin) -> N
 
 
 def test_every_line_can_be_broken_and_is_said_in_words() -> None:
-    assert set().union(*BREAKS.values()) == {str(line) for line in Line}
-    assert SAYS.keys() == set(Line)
+    assert set().union(*BREAKS.values()) == {str(line) for line in Requirement}
+    assert SAYS.keys() == set(Requirement)
 
 
 def test_who_takes_nothing_is_not_said_to_refuse_what_is_bad(tmp_path: Path) -> None:
@@ -141,7 +142,7 @@ def test_who_takes_nothing_is_not_said_to_refuse_what_is_bad(tmp_path: Path) -> 
         "B", Gallery(tmp_path), tmp_path / "enrolment.json", own_keys(), sin=Sin.REFUSES_ALL
     )
     verdicts = checked(tmp_path, platform)
-    assert verdicts[Line.FORGED].kept is None
+    assert verdicts[Requirement.FORGED].kept is None
 
 
 def test_nobody_there_is_no_verdict() -> None:
@@ -163,18 +164,8 @@ def test_it_posts_to_no_private_network() -> None:
 
 def test_a_private_key_in_the_set_is_refused() -> None:
     private = json.dumps(own_keys().as_dict(private=True))
-    with pytest.raises(KeySetRefused), service_for(Wish("https://a.org/", jwks=private)):
+    with pytest.raises(KeySetRefused), service_for(Check("https://a.org/", jwks=private)):
         pass
-
-
-def test_an_enrolment_file_is_private_and_never_replaced_unasked(tmp_path: Path) -> None:
-    path = tmp_path / "enrolment.json"
-    write_enrolment(path, {"api_key": "one"}, overwrite=False)
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    with pytest.raises(FileExistsError):
-        write_enrolment(path, {"api_key": "two"}, overwrite=False)
-    write_enrolment(path, {"api_key": "two"}, overwrite=True)
-    assert json.loads(path.read_text()) == {"api_key": "two"}
 
 
 def _command(url: str, path: Path, *more: str) -> subprocess.CompletedProcess[str]:
