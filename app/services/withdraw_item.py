@@ -17,7 +17,7 @@ from partners.events import EventType
 class WithdrawItem:
     """Every platform that was told of it is told to forget; our hashes of it go once they have.
 
-    The case stays as it is, also when this was its last item: a wrong photo can be taken back and
+    The case stays as it is, even when this was its last item: a wrong photo can be taken back and
     the right one added.
     """
 

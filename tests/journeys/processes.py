@@ -139,8 +139,8 @@ def clean_env() -> dict[str, str]:
 
 
 @dataclass
-class House:
-    """One service's settings; may be started several times, also at once, on one data folder."""
+class Installation:
+    """One service: its settings and data folder. May be started several times, even at once."""
 
     processes: Processes
     settings: dict[str, str] = field(default_factory=dict)

@@ -20,7 +20,7 @@ from tests.adapters.age.documents import Papers
 from tests.journeys.ages import Proof
 from tests.journeys.calls import Said, a_case_key, a_key, a_photo, calling
 from tests.journeys.documents import PROFILES, Authorities
-from tests.journeys.processes import House, Processes, Running, free_port
+from tests.journeys.processes import Installation, Processes, Running, free_port
 from tests.journeys.sandbox import start_issuer
 
 TIMES = 40
@@ -61,7 +61,7 @@ class Token:
 class Pair:
     """Two processes of one service on one data folder, and whom both trust."""
 
-    house: House
+    installation: Installation
     issuer: Running
     authorities: Authorities
     ports: list[int] = field(default_factory=list)
@@ -70,7 +70,7 @@ class Pair:
     def start(self) -> None:
         """Both at once, on an empty folder the first time."""
         self.ports = [free_port(), free_port()]
-        self.running = [self.house.launch(PORT=str(port)) for port in self.ports]
+        self.running = [self.installation.launch(PORT=str(port)) for port in self.ports]
         for running in self.running:
             running.wait_ready()
 
@@ -81,7 +81,9 @@ class Pair:
         """A fresh one, for a fresh device."""
         challenge = Service(f"http://127.0.0.1:{self.ports[0]}").challenge()
         where = self.issuer.facts["url"]
-        return Token(profile, self.authorities.proof(profile, challenge, self.house.url, where))
+        return Token(
+            profile, self.authorities.proof(profile, challenge, self.installation.url, where)
+        )
 
     def at_once(self, *sent: tuple[Attempt, str]) -> list[Said]:
         """The answers to these, each under its key, in turn through one process and the other."""
@@ -104,10 +106,10 @@ class Pair:
             assert case is not None
             house.store.purge_case(case.id)
 
-        self.house.acting(purge)
+        self.installation.acting(purge)
 
     def count(self, table: str) -> int:
-        with closing(sqlite3.connect(self.house.database)) as connection:
+        with closing(sqlite3.connect(self.installation.database)) as connection:
             query = f"SELECT count(*) FROM {table}"  # noqa: S608 - a constant
             return int(connection.execute(query).fetchone()[0])
 
@@ -120,7 +122,7 @@ def pair(tmp_path: Path) -> Iterator[Pair]:
         authorities = Authorities(papers=Papers(folder))
         trust.write_text(trust.read_text() + authorities.entries())
         settings = {"AGE_ISSUERS_FILE": str(trust), "AGE_PROFILES": ",".join(OFFERED)}
-        pair = Pair(House(processes, settings), issuer, authorities)
+        pair = Pair(Installation(processes, settings), issuer, authorities)
         pair.start()
         yield pair
 

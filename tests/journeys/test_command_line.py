@@ -12,18 +12,18 @@ from typing import Any
 
 import pytest
 
-from tests.journeys.processes import ROOT, House, Processes, clean_env, free_port
+from tests.journeys.processes import ROOT, Installation, Processes, clean_env, free_port
 
 PHOTO = ROOT / "infra/sandbox/photos/coffee.jpg"
 BAND = ("--band", "13_15")
 
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    with Processes(tmp_path_factory.mktemp("house")) as processes:
-        house = House(processes)
-        house.start()
-        yield house
+def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    with Processes(tmp_path_factory.mktemp("installation")) as processes:
+        installation = Installation(processes)
+        installation.start()
+        yield installation
 
 
 def call(
@@ -49,8 +49,8 @@ def answer(*arguments: str, env: dict[str, str] | None = None, given: str = "") 
     return json.loads(done.stdout)
 
 
-def test_a_case_is_submitted_opened_grown_and_withdrawn(house: House) -> None:
-    url = ("--url", house.url)
+def test_a_case_is_submitted_opened_grown_and_withdrawn(installation: Installation) -> None:
+    url = ("--url", installation.url)
     sent = answer("submit", str(PHOTO), *BAND, *url)
     assert re.fullmatch(r"(\d{4} ){3}\d{4}", sent["case_code"])
     code = ("--code-file", "-")
@@ -65,21 +65,21 @@ def test_a_case_is_submitted_opened_grown_and_withdrawn(house: House) -> None:
     assert withdrawn["can_change"] is False
 
 
-def test_a_person_reads_the_code_once_and_what_to_do_next(house: House) -> None:
-    done = call("submit", str(PHOTO), *BAND, "--url", house.url)
+def test_a_person_reads_the_code_once_and_what_to_do_next(installation: Installation) -> None:
+    done = call("submit", str(PHOTO), *BAND, "--url", installation.url)
     assert "Your case code: " in done.stdout
     assert "We can't get it back for you." in done.stdout
 
 
-def test_an_unknown_code_is_refused_with_the_problems_code(house: House) -> None:
-    done = call("open", "--json", "--url", house.url, "--code-file", "-", given="1" * 16)
+def test_an_unknown_code_is_refused_with_the_problems_code(installation: Installation) -> None:
+    done = call("open", "--json", "--url", installation.url, "--code-file", "-", given="1" * 16)
     assert done.returncode == 1
     assert json.loads(done.stderr)["code"] == "case-not-found"
 
 
 @pytest.mark.parametrize("code", ["", "12", "1" * 17, "abcdabcdabcdabcd"])
-def test_what_is_no_code_is_said_so(house: House, code: str) -> None:
-    done = call("open", "--url", house.url, "--code-file", "-", given=code)
+def test_what_is_no_code_is_said_so(installation: Installation, code: str) -> None:
+    done = call("open", "--url", installation.url, "--code-file", "-", given=code)
     assert (done.returncode, "sixteen digits" in done.stderr) == (1, True)
 
 

@@ -15,7 +15,7 @@ import pytest
 from app.bootstrap import build
 from app.settings import Settings
 from tests.journeys.calls import Caller, Said, a_case_key, a_pdq, a_photo, calling
-from tests.journeys.processes import House, Processes
+from tests.journeys.processes import Installation, Processes
 from tests.journeys.timing import (
     TIMES,
     Difference,
@@ -89,7 +89,7 @@ def test_one_measurement_that_is_deceived_is_not_believed() -> None:
 class Asked:
     """A service with cases that were purged; `dark` values begin with 0 to 7, others do not."""
 
-    house: House
+    installation: Installation
     purged: list[str]
     unknown: list[str]
 
@@ -105,23 +105,23 @@ def _bright(value: str) -> str:
 @contextmanager
 def _service(folder: Path, leak: float | None = None) -> Iterator[Asked]:
     with Processes(folder) as processes:
-        house = House(processes)
+        installation = Installation(processes)
         if leak is None:
-            house.start()
+            installation.start()
         else:
             command = ["-m", "tests.journeys.delayed", str(leak), "serve", "--json"]
-            processes.start("delayed", *command, **house.env()).wait_ready()
+            processes.start("delayed", *command, **installation.env()).wait_ready()
         purged = [_dark(a_case_key()) for _ in range(POOL)]
         unknown = [_bright(a_case_key()) for _ in range(POOL)]
-        with calling(house.port) as caller:
+        with calling(installation.port) as caller:
             for key in purged:
                 assert caller.report(key).status == 201
                 assert caller.withdraw(key).status == 200
-        _purge(house)
-        yield Asked(house, purged, unknown)
+        _purge(installation)
+        yield Asked(installation, purged, unknown)
 
 
-def _purge(house: House) -> None:
+def _purge(installation: Installation) -> None:
     """What the sweeper does in three months."""
 
     class Then:
@@ -131,7 +131,7 @@ def _purge(house: House) -> None:
             return self.at
 
     clock = Then()
-    runtime = build(Settings.from_env(house.env()), clock)
+    runtime = build(Settings.from_env(installation.env()), clock)
     try:
         for _ in range(3):
             clock.at += timedelta(days=31)
@@ -148,7 +148,7 @@ def _seen(answer: Said) -> tuple[int, bytes, list[tuple[str, str]]]:
 
 
 def test_a_purged_cases_key_is_answered_like_one_never_used(tmp_path: Path) -> None:
-    with _service(tmp_path) as asked, calling(asked.house.port) as caller:
+    with _service(tmp_path) as asked, calling(asked.installation.port) as caller:
         acts: list[Callable[[str], Said]] = [
             caller.open,
             caller.withdraw,
@@ -169,10 +169,10 @@ def test_a_purged_cases_key_is_answered_like_one_never_used(tmp_path: Path) -> N
 
 def test_a_duplicate_is_answered_like_a_new_hash(tmp_path: Path) -> None:
     with Processes(tmp_path) as processes:
-        house = House(processes)
-        house.start()
+        installation = Installation(processes)
+        installation.start()
         known = a_pdq()
-        with calling(house.port) as caller:
+        with calling(installation.port) as caller:
             caller.report(a_case_key(), a_photo(known))
             answers = [
                 caller.report(a_case_key(), a_photo(value)) for value in (known, a_pdq(), known)
@@ -231,7 +231,7 @@ def _named(look: Look, seen: list[Difference]) -> list[Difference]:
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("look", [_opening, _reporting])
 def test_nor_does_the_time_tell(tmp_path: Path, look: Look) -> None:
-    with _service(tmp_path) as asked, calling(asked.house.port) as caller:
+    with _service(tmp_path) as asked, calling(asked.installation.port) as caller:
         seen = persistent(lambda: look(asked, caller))
     assert not _named(look, seen)[-1].shows
 
@@ -240,7 +240,7 @@ def test_nor_does_the_time_tell(tmp_path: Path, look: Look) -> None:
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("look", [_opening, _reporting])
 def test_half_a_millisecond_put_in_would_have_been_seen(tmp_path: Path, look: Look) -> None:
-    with _service(tmp_path, LEAK) as asked, calling(asked.house.port) as caller:
+    with _service(tmp_path, LEAK) as asked, calling(asked.installation.port) as caller:
         seen = [difference(look(asked, caller))]
         while len(seen) < TIMES and not seen[-1].shows:  # as often as the test above looks
             seen.append(difference(look(asked, caller)))

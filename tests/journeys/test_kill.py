@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import pytest
 
 from tests.journeys.calls import Caller, a_case_key, a_key, a_pdq, a_photo, calling
-from tests.journeys.processes import House, Processes, until
+from tests.journeys.processes import Installation, Processes, until
 from tests.journeys.receiver import Receiver, Told
 
 ROUNDS = 20
@@ -88,12 +88,12 @@ class Load:
 def test_every_acknowledged_report_survives_and_reaches_both_platforms(tmp_path: Path) -> None:
     began = time.monotonic()
     with Receiver("one", "two", slow=0.02) as receiver, Processes(tmp_path) as processes:
-        house = House(processes)
-        keys = _enrol(house, receiver)
-        load = Load(house.port)
+        installation = Installation(processes)
+        keys = _enrol(installation, receiver)
+        load = Load(installation.port)
         with load.running():
-            kills = _kill_again_and_again(house, load)
-            house.start()
+            kills = _kill_again_and_again(installation, load)
+            installation.start()
             load.serving.set()
         loaded = time.monotonic() - began
         assert load.unexpected == []
@@ -105,9 +105,9 @@ def test_every_acknowledged_report_survives_and_reaches_both_platforms(tmp_path:
                 "each platform was told of each report",
                 LEASE + 60,
             )
-        _check_every_case(house, load.acknowledged)
-        _check_every_item(house, receiver, keys, load.acknowledged)
-        _check_the_file(house, everything)
+        _check_every_case(installation, load.acknowledged)
+        _check_every_item(installation, receiver, keys, load.acknowledged)
+        _check_the_file(installation, everything)
     _check_repeats(receiver)
     repeats = sum(told.posts.total() - len(told.posts) for told in receiver.told.values())
     print(  # noqa: T201 - the figures, shown by -s
@@ -116,22 +116,22 @@ def test_every_acknowledged_report_survives_and_reaches_both_platforms(tmp_path:
     )
 
 
-def _enrol(house: House, receiver: Receiver) -> dict[str, str]:
+def _enrol(installation: Installation, receiver: Receiver) -> dict[str, str]:
     """Two platforms, one for each signature scheme. Their API keys."""
     keys = {}
     for name, scheme in (("one", "v1a"), ("two", "v1")):
-        made = house.add_platform(name, receiver.url(name), scheme=scheme)
+        made = installation.add_platform(name, receiver.url(name), scheme=scheme)
         receiver.told[name].key = made["webhook_key"]
         keys[name] = str(made["api_key"])
     return keys
 
 
-def _kill_again_and_again(house: House, load: Load) -> int:
+def _kill_again_and_again(installation: Installation, load: Load) -> int:
     kills = 0
     while kills < ROUNDS or len(load.acknowledged) < REPORTS:
         if kills % 5 == 4:
-            _kill_while_starting(house)
-        running = house.start()
+            _kill_while_starting(installation)
+        running = installation.start()
         load.serving.set()
         enough = len(load.acknowledged) + random.choice(A_ROUND)
         until(lambda enough=enough: len(load.acknowledged) >= enough, "reports come in", 60)  # type: ignore[misc]
@@ -142,13 +142,13 @@ def _kill_again_and_again(house: House, load: Load) -> int:
     return kills
 
 
-def _kill_while_starting(house: House) -> None:
-    running = house.launch()
+def _kill_while_starting(installation: Installation) -> None:
+    running = installation.launch()
     time.sleep(random.uniform(0.2, 2.0))
     running.kill()
 
 
-def _check_every_case(house: House, acknowledged: list[Sent]) -> None:
+def _check_every_case(installation: Installation, acknowledged: list[Sent]) -> None:
     """Each opens with its key, and both platforms have it."""
 
     def look(caller: Caller, report: Sent) -> tuple[int, list[str]]:
@@ -156,12 +156,12 @@ def _check_every_case(house: House, acknowledged: list[Sent]) -> None:
         rows = answer.json["items"][0]["platforms"] if answer.status == 200 else []
         return answer.status, [row["outcome"] for row in rows]
 
-    seen = _each(house.port, look, acknowledged)
+    seen = _each(installation.port, look, acknowledged)
     assert Counter(map(str, seen)) == {str((200, ["they_have_it"] * 2)): len(acknowledged)}
 
 
 def _check_every_item(
-    house: House, receiver: Receiver, keys: dict[str, str], acknowledged: list[Sent]
+    installation: Installation, receiver: Receiver, keys: dict[str, str], acknowledged: list[Sent]
 ) -> None:
     """What each platform was told of are these reports, each one once."""
     reported = sorted(report.pdq for report in acknowledged)
@@ -173,7 +173,7 @@ def _check_every_item(
             assert answer.status == 200
             return str(answer.json["hashes"][0]["value"])
 
-        assert sorted(_each(house.port, fetch, sorted(told.items()))) == reported
+        assert sorted(_each(installation.port, fetch, sorted(told.items()))) == reported
 
 
 def _each(port: int, act: Callable[[Caller, Any], T], values: list[Any]) -> list[T]:
@@ -189,9 +189,9 @@ def _each(port: int, act: Callable[[Caller, Any], T], values: list[Any]) -> list
         ]
 
 
-def _check_the_file(house: House, everything: int) -> None:
+def _check_the_file(installation: Installation, everything: int) -> None:
     """Whole, with nothing waiting, and no report there twice because it was sent twice."""
-    with closing(sqlite3.connect(house.database)) as connection:
+    with closing(sqlite3.connect(installation.database)) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         for table, count in {
             "cases": everything,

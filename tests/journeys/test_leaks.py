@@ -23,7 +23,7 @@ import pytest
 from app.client.case_code import case_key, new_code
 from app.client.service import Service, encode, report_body
 from tests.journeys.calls import Caller, Said, a_key, a_pdq, calling
-from tests.journeys.processes import House, Processes, Running, until
+from tests.journeys.processes import Installation, Processes, Running, until
 from tests.journeys.receiver import Receiver
 from tests.journeys.sandbox import (
     PHOTOS,
@@ -104,7 +104,7 @@ def test_the_search_finds_what_is_there_in_any_spelling(lead: int) -> None:
 class Journey:
     """Everything that runs, and what must not leak from it."""
 
-    house: House
+    installation: Installation
     running: Running
     issuer: Running
     platforms: list[Platform]
@@ -131,7 +131,7 @@ class Journey:
     ) -> Said:
         """A request as a proxy passes it on."""
         sent = {"X-Forwarded-For": address, "User-Agent": USER_AGENT, **(headers or {})}
-        with calling(self.house.port) as caller:
+        with calling(self.installation.port) as caller:
             return caller.call(method, path, body, sent)
 
     def key(self) -> str:
@@ -154,12 +154,12 @@ class Journey:
 
     def write(self, statement: str, *values: object) -> None:
         """Damage the database as no code of ours would."""
-        with closing(sqlite3.connect(self.house.database, timeout=60)) as connection:
+        with closing(sqlite3.connect(self.installation.database, timeout=60)) as connection:
             connection.execute(statement, values)
             connection.commit()
 
     def read(self, query: str) -> list[tuple[Any, ...]]:
-        with closing(sqlite3.connect(self.house.database, timeout=60)) as connection:
+        with closing(sqlite3.connect(self.installation.database, timeout=60)) as connection:
             return connection.execute(query).fetchall()
 
     def logged(self) -> set[str]:
@@ -176,12 +176,12 @@ def journey(tmp_path: Path) -> Iterator[Journey]:
         )
         issuer, trust = start_issuer(processes)
         settings = {"AGE_ISSUERS_FILE": str(trust), "TAKE_LOCATIONS": "yes", "TRUSTED_PROXIES": "1"}
-        house = House(processes, settings)
-        running = house.start()
-        journey = Journey(house, running, issuer, [picnic, postcard], receiver)
+        installation = Installation(processes, settings)
+        running = installation.start()
+        journey = Journey(installation, running, issuer, [picnic, postcard], receiver)
         for platform in journey.platforms:
-            enrol(house, platform, takes_location=True)
-        made = house.add_platform("Down", receiver.url("down"))
+            enrol(installation, platform, takes_location=True)
+        made = installation.add_platform("Down", receiver.url("down"))
         receiver.told["down"].key = made["webhook_key"]
         for handed_over in (*(p.handed_over for p in journey.platforms), made):
             journey.secrets.add("API key", handed_over["api_key"])
@@ -209,7 +209,7 @@ def test_nothing_secret_is_written_down(journey: Journey) -> None:
 
 def _the_journey(journey: Journey) -> str:
     """A report with a token and a place, more photos, and everybody answers."""
-    service, secrets = Service(journey.house.url), journey.secrets
+    service, secrets = Service(journey.installation.url), journey.secrets
     code = new_code()
     secrets.add("case code", code.replace(" ", ""))
     secrets.add("case code in groups", code)
@@ -303,7 +303,7 @@ def _cut_short(journey: Journey) -> None:
         f"GET / HTTP/1.1\r\n{value}: {value * 300}\r\n\r\n",
         f"POST /v1/reports HTTP/1.1\r\nHost: x\r\nContent-Length: 500\r\n\r\n{value}",
     ):
-        with socket.create_connection(("127.0.0.1", journey.house.port), 5) as connection:
+        with socket.create_connection(("127.0.0.1", journey.installation.port), 5) as connection:
             connection.sendall(raw.encode())
             connection.settimeout(1)
             with suppress(TimeoutError):
@@ -314,7 +314,7 @@ def _a_platform_is_gone(journey: Journey) -> None:
     """It answered 500 so far and says 410 from now on."""
     journey.receiver.status = 410
     journey.write("UPDATE messages SET due_at = 0 WHERE state = 'pending'")
-    with calling(journey.house.port) as caller:
+    with calling(journey.installation.port) as caller:
         _report(journey, caller)
     until(lambda: "endpoint.disabled" in journey.logged(), "the endpoint is disabled")
     until(lambda: "message.failed" in journey.logged(), "its messages are given up")
@@ -377,7 +377,7 @@ def _taken_back(journey: Journey, key: str) -> None:
 
 def _check_the_output(journey: Journey, metrics: bytes) -> None:
     """Everything that any process printed, and every metric."""
-    output = journey.house.processes.output()
+    output = journey.installation.processes.output()
     for seen in (b"service.started", b"service.stopped", b"SealBroken", b"webhooks/report-remove"):
         assert seen in output
     assert b"report_remove_requests_total" in metrics
@@ -392,7 +392,7 @@ def _check_the_output(journey: Journey, metrics: bytes) -> None:
 
 def _check_the_files(journey: Journey) -> None:
     """The database and its log, as a thief of the disk finds them."""
-    files = [path for path in journey.house.data.iterdir() if path.name != "root.key"]
+    files = [path for path in journey.installation.data.iterdir() if path.name != "root.key"]
     raw = b"".join(path.read_bytes() for path in files)
     assert journey.platforms[0].partner_id.encode() in raw
     assert journey.secrets.found_in(raw) == []

@@ -8,18 +8,18 @@ from pathlib import Path
 import pytest
 
 from tests.journeys.calls import a_case_key, calling
-from tests.journeys.processes import House, Processes
+from tests.journeys.processes import Installation, Processes
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> Iterator[House]:
+def installation(tmp_path: Path) -> Iterator[Installation]:
     with Processes(tmp_path) as processes:
-        yield House(processes, {"LIMIT_CASE": "3 per hour"})
+        yield Installation(processes, {"LIMIT_CASE": "3 per hour"})
 
 
-def _asked(house: House, *forwarded: str) -> list[int]:
+def _asked(installation: Installation, *forwarded: str) -> list[int]:
     """The status of one look at a case for each of these X-Forwarded-For headers."""
-    with calling(house.port) as caller:
+    with calling(installation.port) as caller:
         return [
             caller.call(
                 "POST",
@@ -31,22 +31,22 @@ def _asked(house: House, *forwarded: str) -> list[int]:
         ]
 
 
-def test_behind_a_proxy_each_network_has_its_own_limit(house: House) -> None:
-    house.start(TRUSTED_PROXIES="1")
+def test_behind_a_proxy_each_network_has_its_own_limit(installation: Installation) -> None:
+    installation.start(TRUSTED_PROXIES="1")
     one, other = "203.0.113.1", "203.0.113.2"
-    assert _asked(house, *[one] * 4) == [404, 404, 404, 429]
-    assert _asked(house, other) == [404]
+    assert _asked(installation, *[one] * 4) == [404, 404, 404, 429]
+    assert _asked(installation, other) == [404]
     # What stands before the proxy's own word is the sender's, who may write what he likes.
-    assert _asked(house, f"{other}, {one}", f"198.51.100.9, {one}") == [429, 429]
+    assert _asked(installation, f"{other}, {one}", f"198.51.100.9, {one}") == [429, 429]
 
 
-def test_addresses_of_one_ipv6_network_share_a_limit(house: House) -> None:
-    house.start(TRUSTED_PROXIES="1")
+def test_addresses_of_one_ipv6_network_share_a_limit(installation: Installation) -> None:
+    installation.start(TRUSTED_PROXIES="1")
     same = [f"2001:db8:1:2::{n}" for n in range(1, 5)]
-    assert _asked(house, *same, "2001:db8:1:3::1") == [404, 404, 404, 429, 404]
+    assert _asked(installation, *same, "2001:db8:1:3::1") == [404, 404, 404, 429, 404]
 
 
-def test_without_a_proxy_nobody_chooses_his_own_network(house: House) -> None:
-    house.start()
+def test_without_a_proxy_nobody_chooses_his_own_network(installation: Installation) -> None:
+    installation.start()
     addresses = [f"203.0.113.{n}" for n in range(1, 5)]
-    assert _asked(house, *addresses) == [404, 404, 404, 429]
+    assert _asked(installation, *addresses) == [404, 404, 404, 429]

@@ -12,7 +12,7 @@ from app.adapters.system import OneProcessor
 from app.bootstrap import build
 from app.settings import Settings
 from tests.journeys.calls import a_case_key, calling
-from tests.journeys.processes import House, Processes
+from tests.journeys.processes import Installation, Processes
 from tests.partners.test_scribe import a_letter
 
 THREADS = 16
@@ -22,9 +22,9 @@ two_processors = pytest.mark.skipif(
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> Iterator[House]:
+def installation(tmp_path: Path) -> Iterator[Installation]:
     with Processes(tmp_path) as processes:
-        yield House(processes)
+        yield Installation(processes)
 
 
 def _where(process: int) -> list[set[int]]:
@@ -34,9 +34,9 @@ def _where(process: int) -> list[set[int]]:
 
 
 @two_processors
-def test_all_threads_share_one_processor(house: House) -> None:
-    running = house.start()
-    with calling(house.port) as caller:
+def test_all_threads_share_one_processor(installation: Installation) -> None:
+    running = installation.start()
+    with calling(installation.port) as caller:
         assert caller.report(a_case_key()).status == 201
     places = _where(running.process.pid)
     assert len(places) > THREADS
@@ -45,16 +45,16 @@ def test_all_threads_share_one_processor(house: House) -> None:
     assert places[0] <= os.sched_getaffinity(0)
 
 
-def test_an_operator_may_leave_them_all_processors(house: House) -> None:
-    running = house.start(PROCESSORS="all")
+def test_an_operator_may_leave_them_all_processors(installation: Installation) -> None:
+    running = installation.start(PROCESSORS="all")
     places = _where(running.process.pid)
     assert len(places) > THREADS
     assert all(place == os.sched_getaffinity(0) for place in places)
 
 
 @two_processors
-def test_what_seals_a_backlog_takes_the_others(house: House) -> None:
-    runtime = build(Settings.from_env(house.env()))
+def test_what_seals_a_backlog_takes_the_others(installation: Installation) -> None:
+    runtime = build(Settings.from_env(installation.env()))
     before, scribe = os.sched_getaffinity(0), runtime.worker.engine._scribe
     try:
         assert runtime.processor is not None

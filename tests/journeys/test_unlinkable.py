@@ -48,7 +48,7 @@ from tests.journeys.linking import (
     spellings,
     windows,
 )
-from tests.journeys.processes import ROOT, House, Processes, Running
+from tests.journeys.processes import ROOT, Installation, Processes, Running
 from tests.journeys.wiretap import Exchange, Wiretap, tapped
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -140,7 +140,7 @@ class Ends:
 
     broker: Side
     service: Side
-    house: House
+    installation: Installation
     asked: Asked
     passes: list[Pass] = field(default_factory=list)
     others: list[Pass] = field(default_factory=list)
@@ -226,7 +226,7 @@ class Ends:
             tag = services.house.keys.tag
             return [tag(Purpose.SPENT_TOKEN, value.digest()) for value in values]
 
-        found: list[bytes] = self.house.acting(tags)
+        found: list[bytes] = self.installation.acting(tags)
         return found
 
     def encoded(self, one: Pass) -> bytes:
@@ -381,15 +381,18 @@ def both(
         options = ("serve", "--config", str(path), "--development")
         signing = processes.start("broker", "-m", *way, *options, **token.env)
         settings = {"AGE_ISSUERS_FILE": str(issuers), "AGE_PROFILES": PROFILES}
-        house = House(processes, settings)
+        installation = Installation(processes, settings)
         way = ("tests.journeys.dishonest", service) if service else ("app.cli",)
-        taking = processes.start("service", "-m", *way, "serve", "--json", **house.env())
+        taking = processes.start("service", "-m", *way, "serve", "--json", **installation.env())
         signing_port = int(signing.wait_ready()["url"].rpartition(":")[2])
         taking.wait_ready()
-        with tapped(signing_port) as first, tapped(house.port) as second:
+        with tapped(signing_port) as first, tapped(installation.port) as second:
             asked = Asked.of(Service(second.url).challenge())
             yield Ends(
-                Side(signing, first, path.parent), Side(taking, second, house.data), house, asked
+                Side(signing, first, path.parent),
+                Side(taking, second, installation.data),
+                installation,
+                asked,
             )
 
 
@@ -441,7 +444,7 @@ def test_the_taps_saw_everything(thousand: Ends) -> None:
     assert among(plain_windows(one.token for one in thousand.passes), thousand.there).all()
     assert among(plain_windows(thousand.person_tags()), thousand.here).all()
     assert among(plain_windows(thousand.spent_tags()), thousand.there).all()
-    (spent,) = read(thousand.house.database, "SELECT count(*) FROM spent_tokens")
+    (spent,) = read(thousand.installation.database, "SELECT count(*) FROM spent_tokens")
     assert spent == (TOKENS + EACH,)
 
 

@@ -49,7 +49,7 @@ FRAME = f"0,90,{PDQ},0.000"
 
 
 @dataclass
-class House:
+class Refuser:
     """The application in this process, its database, and two platforms that it tells."""
 
     runtime: Runtime
@@ -97,8 +97,8 @@ class House:
 
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    folder = tmp_path_factory.mktemp("house")
+def refuser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Refuser]:
+    folder = tmp_path_factory.mktemp("refuser")
     issuer = Issuer("https://issuer.example", Ed25519PrivateKey.generate())
     trusted = folder / "issuers.toml"
     trusted.write_text(issuer.issuers_file(AUDIENCE))
@@ -110,7 +110,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
         client = create_app(runtime.context).test_client()
         words = set(WORD.findall(client.get("/openapi.json").get_data(as_text=True)))
         documented = _documented(client)
-        yield House(runtime, log, client, folder / "var", issuer, mine, other, documented, words)
+        yield Refuser(runtime, log, client, folder / "var", issuer, mine, other, documented, words)
 
 
 def _documented(client: FlaskClient) -> dict[str, set[str]]:
@@ -158,7 +158,7 @@ def with_frames(*lines: Any) -> dict[str, Any]:
 
 
 def assert_refused(
-    house: House, answer: TestResponse, status: int, code: str, before: tuple[str, str]
+    refuser: Refuser, answer: TestResponse, status: int, code: str, before: tuple[str, str]
 ) -> dict[str, Any]:
     assert answer.status_code == status, answer.get_data(as_text=True)
     assert answer.content_type == "application/problem+json"
@@ -166,18 +166,18 @@ def assert_refused(
     assert problem["code"] == code, problem
     assert problem["status"] == status
     assert problem["type"].endswith(f"/docs#problem-{code}")
-    assert code in _codes_of(house, answer.request.path)
+    assert code in _codes_of(refuser, answer.request.path)
     kept, logged = before
-    assert house.kept() == kept, "something was stored"
-    assert house.log.getvalue() == logged, "a refusal is no event"
-    for token in _tokens(answer) - house.our_words:
+    assert refuser.kept() == kept, "something was stored"
+    assert refuser.log.getvalue() == logged, "a refusal is no event"
+    for token in _tokens(answer) - refuser.our_words:
         assert token not in answer.get_data(as_text=True), "the answer repeats the request"
     return problem
 
 
-def _codes_of(house: House, path: str) -> set[str]:
+def _codes_of(refuser: Refuser, path: str) -> set[str]:
     rule = re.sub(r"(?<=/partner/items/)[^/]+", "{item_id}", path)
-    return house.documented[rule]
+    return refuser.documented[rule]
 
 
 def _tokens(answer: TestResponse) -> set[str]:
@@ -189,30 +189,30 @@ def _tokens(answer: TestResponse) -> set[str]:
 
 
 @pytest.fixture
-def refused(house: House, capfd: pytest.CaptureFixture[str]) -> Any:
+def refused(refuser: Refuser, capfd: pytest.CaptureFixture[str]) -> Any:
     """Send, and look at everything that a refusal must and must not do."""
 
     def check(path: str, body: Any, status: int, code: str, **headers: str) -> dict[str, Any]:
-        before = house.kept(), house.log.getvalue()
-        problem = assert_refused(house, house.post(path, body, **headers), status, code, before)
+        before = refuser.kept(), refuser.log.getvalue()
+        problem = assert_refused(refuser, refuser.post(path, body, **headers), status, code, before)
         assert capfd.readouterr() == ("", ""), "something was printed"
         return problem
 
     return check
 
 
-def test_what_is_logged_is_seen_here(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_logged_is_seen_here(refuser: Refuser, monkeypatch: pytest.MonkeyPatch) -> None:
     """So that an empty log means something in all that follows."""
-    logged = house.log.getvalue()
-    monkeypatch.setattr(type(house.runtime.store), "partners", lambda _: 1 / 0)
-    assert house.client.get("/v1/platforms").status_code == 500
-    assert "ZeroDivisionError" in house.log.getvalue().removeprefix(logged)
+    logged = refuser.log.getvalue()
+    monkeypatch.setattr(type(refuser.runtime.store), "partners", lambda _: 1 / 0)
+    assert refuser.client.get("/v1/platforms").status_code == 500
+    assert "ZeroDivisionError" in refuser.log.getvalue().removeprefix(logged)
 
 
-def test_the_report_that_the_others_differ_from_is_taken(house: House) -> None:
-    before = house.kept()
-    assert house.post(REPORTS, report(case_key="5a" * 32)).status_code == 201
-    assert house.kept() != before
+def test_the_report_that_the_others_differ_from_is_taken(refuser: Refuser) -> None:
+    before = refuser.kept()
+    assert refuser.post(REPORTS, report(case_key="5a" * 32)).status_code == 201
+    assert refuser.kept() != before
 
 
 # ---- not JSON, or not as documented --------------------------------------------------------------
@@ -368,8 +368,8 @@ def test_an_item_to_take_back_is_a_number_of_the_case(refused: Any, number: Any)
     refused(WITHDRAW_ITEM, changed({"case_key": "ab" * 32}, {"item": number}), 422, "body-invalid")
 
 
-def test_an_item_that_is_not_there_is_not_taken_back(house: House, refused: Any) -> None:
-    body = {"case_key": house.case(), "item": 2}
+def test_an_item_that_is_not_there_is_not_taken_back(refuser: Refuser, refused: Any) -> None:
+    body = {"case_key": refuser.case(), "item": 2}
     problem = refused(WITHDRAW_ITEM, body, 422, "report-invalid")
     assert problem["errors"][0]["pointer"] == "/item"
     refused(WITHDRAW_ITEM, {"case_key": "ef" * 32, "item": 1}, 404, "case-not-found")
@@ -422,9 +422,9 @@ def test_a_picture_or_video_is_refused_under_any_name(
 
 @pytest.mark.parametrize("path", [*BODIES, "/v1/partner/messages/acknowledge"])
 def test_a_picture_is_refused_wherever_a_body_is_taken(
-    house: House, refused: Any, path: str
+    refuser: Refuser, refused: Any, path: str
 ) -> None:
-    key = house.as_partner(house.mine)
+    key = refuser.as_partner(refuser.mine)
     refused(path, MEDIA["jpeg"], 415, "media-refused", **{"Content-Type": "image/jpeg", **key})
 
 
@@ -500,15 +500,15 @@ def test_a_hash_that_finds_nothing_is_refused(refused: Any, name: str) -> None:
     assert problem["errors"][0]["pointer"] == f"/items/0/hashes/{kind}"
 
 
-def test_frames_that_find_nothing_are_left_out_where_others_remain(house: House) -> None:
+def test_frames_that_find_nothing_are_left_out_where_others_remain(refuser: Refuser) -> None:
     body = with_frames(FRAME, f"30,90,{'00ff' * 16},1.000", f"60,49,{PDQ},2.000")
-    assert house.post(REPORTS, {**body, "case_key": "8e" * 32}).status_code == 201
+    assert refuser.post(REPORTS, {**body, "case_key": "8e" * 32}).status_code == 201
 
 
-def test_only_a_video_has_frames(house: House, refused: Any) -> None:
+def test_only_a_video_has_frames(refuser: Refuser, refused: Any) -> None:
     problem = refused(REPORTS, with_hashes(vpdq=[FRAME]), 422, "report-invalid")
     assert problem["errors"][0]["pointer"] == "/items/0/hashes/vpdq"
-    assert house.post(REPORTS, {**with_frames(FRAME), "case_key": "8d" * 32}).status_code == 201
+    assert refuser.post(REPORTS, {**with_frames(FRAME), "case_key": "8d" * 32}).status_code == 201
 
 
 def _many(count: int) -> dict[str, Any]:
@@ -523,12 +523,12 @@ def _long(count: int) -> dict[str, Any]:
     return item(kind="video", hashes={"vpdq": lines, **DIGEST})
 
 
-def test_the_documented_limits_hold_and_not_one_less(house: House, refused: Any) -> None:
+def test_the_documented_limits_hold_and_not_one_less(refuser: Refuser, refused: Any) -> None:
     refused(REPORTS, report(items=[item(hashes=_many(129))]), 422, "too-much")
     refused(REPORTS, report(items=[item()] * 51), 422, "too-much")
     refused(REPORTS, report(items=[_long(129)]), 422, "too-much")
     most = report(case_key="6b" * 32, items=[item(hashes=_many(128))] * 25 + [_long(128)] * 25)
-    assert house.post(REPORTS, most).status_code == 201
+    assert refuser.post(REPORTS, most).status_code == 201
     refused(ITEMS, {"case_key": "6b" * 32, "items": [item()]}, 422, "too-much")
     more = item(extends=1, hashes={"md5": MD5})
     refused(ITEMS, {"case_key": "6b" * 32, "items": [more]}, 422, "too-much")
@@ -542,9 +542,9 @@ def test_only_platforms_that_take_part_are_named(refused: Any) -> None:
 
 @pytest.mark.parametrize("platform", ["other", "ptn_0nobody0at0all"])
 def test_a_place_is_taken_only_for_a_platform_that_needs_it(
-    house: House, refused: Any, platform: str
+    refuser: Refuser, refused: Any, platform: str
 ) -> None:
-    name = house.other["partner_id"] if platform == "other" else platform
+    name = refuser.other["partner_id"] if platform == "other" else platform
     places = [{"platform": name, "where_seen": "https://social.example/u/1234567"}]
     refused(REPORTS, report(items=[item(locations=places)]), 422, "location-refused")
 
@@ -552,8 +552,8 @@ def test_a_place_is_taken_only_for_a_platform_that_needs_it(
 @pytest.mark.parametrize(
     "place", ["", "x" * 501, "\ud800-half-a-character", "line\nbreak", "nul\0nul", "\x1b[2J"]
 )
-def test_a_place_is_one_line_of_text(house: House, refused: Any, place: str) -> None:
-    places = [{"platform": house.mine["partner_id"], "where_seen": place}]
+def test_a_place_is_one_line_of_text(refuser: Refuser, refused: Any, place: str) -> None:
+    places = [{"platform": refuser.mine["partner_id"], "where_seen": place}]
     refused(REPORTS, report(items=[item(locations=places)]), 422, "body-invalid")
 
 
@@ -564,14 +564,14 @@ def test_a_place_is_one_line_of_text(house: House, refused: Any, place: str) -> 
 class Attempt:
     """One age proof, right until something in it is changed."""
 
-    house: House
+    refuser: Refuser
     body: bytes = b""
     device: Device = field(default_factory=Device)
     now: int = field(default_factory=lambda: int(time.time()))
 
     def __post_init__(self) -> None:
         age = {"profile": "jwt-age-v1", "band": "13_15"}
-        case_key = sha256(self.house.fresh_key().encode()).hexdigest()
+        case_key = sha256(self.refuser.fresh_key().encode()).hexdigest()
         self.body = self.body or json.dumps(report(age=age, case_key=case_key)).encode()
 
     def token(
@@ -580,14 +580,14 @@ class Attempt:
         header: Mapping[str, Any] | None = None,
         key: Ed25519PrivateKey | None = None,
     ) -> str:
-        issuer = self.house.issuer
+        issuer = self.refuser.issuer
         own = {"typ": "age-proof+jwt", "alg": "Ed25519", "kid": issuer.jwk()["kid"]}
         members = {
             "iss": issuer.id,
             "aud": AUDIENCE,
             "iat": self.now,
             "exp": self.now + 600,
-            "jti": self.house.fresh_key(),
+            "jti": self.refuser.fresh_key(),
             "nonce": self._nonce(),
             "cnf": {"jkt": self.device.thumbprint()},
             "age_under_18": True,
@@ -598,9 +598,9 @@ class Attempt:
 
     def proof(self, token: str, claims: Mapping[str, Any] | None = None) -> str:
         members = {
-            "jti": self.house.fresh_key(),
+            "jti": self.refuser.fresh_key(),
             "htm": "POST",
-            "htu": f"{self.house.runtime.settings.public_url}{REPORTS}",
+            "htu": f"{self.refuser.runtime.settings.public_url}{REPORTS}",
             "iat": self.now,
             "ath": b64(sha256(token.encode()).digest()),
             "body_sha256": b64(sha256(self.body).digest()),
@@ -612,7 +612,7 @@ class Attempt:
         return {"Authorization": f"DPoP {token}", "DPoP": proof or self.proof(token)}
 
     def _nonce(self) -> str:
-        profiles = self.house.client.get("/v1/age/challenge").get_json()["profiles"]
+        profiles = self.refuser.client.get("/v1/age/challenge").get_json()["profiles"]
         return str(next(p["nonce"] for p in profiles if p["profile"] == "jwt-age-v1"))
 
 
@@ -633,8 +633,10 @@ BAD_TOKENS: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("name", BAD_TOKENS)
-def test_an_age_token_that_does_not_hold_is_refused(house: House, refused: Any, name: str) -> None:
-    attempt = Attempt(house)
+def test_an_age_token_that_does_not_hold_is_refused(
+    refuser: Refuser, refused: Any, name: str
+) -> None:
+    attempt = Attempt(refuser)
     changes, reason = BAD_TOKENS[name]
     claims = {n: attempt.now + v if n in ("iat", "exp") else v for n, v in changes.items()}
     headers = attempt.headers(attempt.token(claims))
@@ -642,8 +644,8 @@ def test_an_age_token_that_does_not_hold_is_refused(house: House, refused: Any, 
     assert problem["reason"] == reason
 
 
-def test_an_age_token_signed_with_another_key_is_refused(house: House, refused: Any) -> None:
-    attempt = Attempt(house)
+def test_an_age_token_signed_with_another_key_is_refused(refuser: Refuser, refused: Any) -> None:
+    attempt = Attempt(refuser)
     headers = attempt.headers(attempt.token(key=Ed25519PrivateKey.generate()))
     problem = refused(REPORTS, attempt.body, 401, "age-refused", **headers)
     assert problem["reason"] == "token-signature"
@@ -660,8 +662,8 @@ BAD_PROOFS: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("name", BAD_PROOFS)
-def test_a_proof_that_does_not_fit_is_refused(house: House, refused: Any, name: str) -> None:
-    attempt = Attempt(house)
+def test_a_proof_that_does_not_fit_is_refused(refuser: Refuser, refused: Any, name: str) -> None:
+    attempt = Attempt(refuser)
     changes, reason = BAD_PROOFS[name]
     token = attempt.token()
     claims = {n: attempt.now + v if n == "iat" else v for n, v in changes.items()}
@@ -679,21 +681,23 @@ def test_a_proof_that_does_not_fit_is_refused(house: House, refused: Any, name: 
         {"Authorization": "Bearer " + "e" * 5_000, "DPoP": "x.y.z"},
     ],
 )
-def test_a_token_profile_needs_a_token(house: House, refused: Any, headers: dict[str, str]) -> None:
-    refused(REPORTS, Attempt(house).body, 401, "age-refused", **headers)
+def test_a_token_profile_needs_a_token(
+    refuser: Refuser, refused: Any, headers: dict[str, str]
+) -> None:
+    refused(REPORTS, Attempt(refuser).body, 401, "age-refused", **headers)
 
 
-def test_an_unknown_profile_is_refused_with_a_challenge(house: House, refused: Any) -> None:
+def test_an_unknown_profile_is_refused_with_a_challenge(refuser: Refuser, refused: Any) -> None:
     body = report(age={"profile": "mind-reading-v1", "band": "13_15"})
     assert refused(REPORTS, body, 401, "age-refused")["reason"] == "profile"
-    assert house.post(REPORTS, body).headers["WWW-Authenticate"].startswith("DPoP ")
+    assert refuser.post(REPORTS, body).headers["WWW-Authenticate"].startswith("DPoP ")
 
 
-def test_an_age_token_is_good_for_one_report(house: House, refused: Any) -> None:
-    first = Attempt(house)
+def test_an_age_token_is_good_for_one_report(refuser: Refuser, refused: Any) -> None:
+    first = Attempt(refuser)
     token = first.token()
-    assert house.post(REPORTS, first.body, **first.headers(token)).status_code == 201
-    second = Attempt(house, device=first.device)
+    assert refuser.post(REPORTS, first.body, **first.headers(token)).status_code == 201
+    second = Attempt(refuser, device=first.device)
     refused(REPORTS, second.body, 401, "age-token-spent", **second.headers(token))
 
 
@@ -709,15 +713,15 @@ def test_nothing_is_added_to_an_unknown_case(refused: Any) -> None:
     refused(ITEMS, {"case_key": "0f" * 32, "items": [item()]}, 404, "case-not-found")
 
 
-def test_nothing_is_added_to_a_withdrawn_case(house: House, refused: Any) -> None:
-    case_key = house.case()
-    assert house.post(WITHDRAW, {"case_key": case_key}).status_code == 200
+def test_nothing_is_added_to_a_withdrawn_case(refuser: Refuser, refused: Any) -> None:
+    case_key = refuser.case()
+    assert refuser.post(WITHDRAW, {"case_key": case_key}).status_code == 200
     refused(ITEMS, {"case_key": case_key, "items": [item()]}, 409, "case-withdrawn")
-    assert house.post(OPEN, {"case_key": case_key}).status_code == 200
+    assert refuser.post(OPEN, {"case_key": case_key}).status_code == 200
 
 
-def test_a_case_key_makes_one_case(house: House, refused: Any) -> None:
-    refused(REPORTS, report(case_key=house.case()), 409, "case-key-taken")
+def test_a_case_key_makes_one_case(refuser: Refuser, refused: Any) -> None:
+    refused(REPORTS, report(case_key=refuser.case()), 409, "case-key-taken")
 
 
 @pytest.mark.parametrize(
@@ -728,9 +732,11 @@ def test_a_case_key_makes_one_case(house: House, refused: Any) -> None:
         item(extends=1, locations=[{"platform": "ptn_x", "where_seen": "somewhere-on-the-web"}]),
     ],
 )
-def test_an_extension_fits_its_item(house: House, refused: Any, extension: dict[str, Any]) -> None:
-    body = {"case_key": house.case(), "items": [extension]}
-    answer = house.post(ITEMS, body)
+def test_an_extension_fits_its_item(
+    refuser: Refuser, refused: Any, extension: dict[str, Any]
+) -> None:
+    body = {"case_key": refuser.case(), "items": [extension]}
+    answer = refuser.post(ITEMS, body)
     assert answer.status_code == 422
     refused(ITEMS, body, 422, answer.get_json()["code"])
     assert answer.get_json()["code"] in ("report-invalid", "location-refused")
@@ -748,16 +754,16 @@ def test_an_idempotency_key_has_one_form(refused: Any, path: str, key: str) -> N
     refused(path, body, 400, "header-invalid", **{"Idempotency-Key": key})
 
 
-def test_an_idempotency_key_belongs_to_one_body(house: House, refused: Any) -> None:
+def test_an_idempotency_key_belongs_to_one_body(refuser: Refuser, refused: Any) -> None:
     again = {"Idempotency-Key": "the-same-key-again"}
     body = report(case_key="7c" * 32)
-    first = house.post(REPORTS, body, **again)
+    first = refuser.post(REPORTS, body, **again)
     assert first.status_code == 201
     refused(REPORTS, report(case_key="7d" * 32), 422, "idempotency-key-reused", **again)
-    kept = house.kept()
-    repeated = house.post(REPORTS, body, **again)
+    kept = refuser.kept()
+    repeated = refuser.post(REPORTS, body, **again)
     assert (repeated.status_code, repeated.get_data()) == (201, first.get_data())
-    assert house.kept() == kept
+    assert refuser.kept() == kept
 
 
 # ---- partners ------------------------------------------------------------------------------------
@@ -779,51 +785,51 @@ NO_KEY = [
 ]
 
 
-def _call(house: House, path: str, headers: Mapping[str, str]) -> TestResponse:
+def _call(refuser: Refuser, path: str, headers: Mapping[str, str]) -> TestResponse:
     body = PARTNER_ROUTES[path]
     if body is None:
-        return house.client.get(path, headers=dict(headers))
-    return house.post(path, body, **headers)
+        return refuser.client.get(path, headers=dict(headers))
+    return refuser.post(path, body, **headers)
 
 
 @pytest.mark.parametrize("credentials", NO_KEY)
 @pytest.mark.parametrize("path", PARTNER_ROUTES)
-def test_a_partner_route_asks_for_an_api_key(house: House, path: str, credentials: str) -> None:
-    before = house.kept(), house.log.getvalue()
-    answer = _call(house, path, {"Authorization": credentials} if credentials else {})
-    assert_refused(house, answer, 401, "partner-key-wrong", before)
+def test_a_partner_route_asks_for_an_api_key(refuser: Refuser, path: str, credentials: str) -> None:
+    before = refuser.kept(), refuser.log.getvalue()
+    answer = _call(refuser, path, {"Authorization": credentials} if credentials else {})
+    assert_refused(refuser, answer, 401, "partner-key-wrong", before)
     assert answer.headers["WWW-Authenticate"] == "Bearer"
     for method in ("HEAD", "OPTIONS"):
-        answer = house.client.open(path, method=method)
+        answer = refuser.client.open(path, method=method)
         assert answer.status_code in (401, 405)
         assert answer.status_code == 401 or "Allow" in answer.headers
 
 
-def test_a_key_that_was_replaced_is_refused(house: House) -> None:
-    add = house.runtime.services.manage_partners.add
+def test_a_key_that_was_replaced_is_refused(refuser: Refuser) -> None:
+    add = refuser.runtime.services.manage_partners.add
     made = add("Gamma", None, "v1a", "none", None, takes_location=False)
     body = {"secret": "api_key", "overlap_hours": 0}
-    answer = house.post("/v1/partner/secret/rotate", body, **house.as_partner(made))
+    answer = refuser.post("/v1/partner/secret/rotate", body, **refuser.as_partner(made))
     assert answer.status_code == 200
-    answer = house.client.get("/v1/partner/messages", headers=house.as_partner(made))
+    answer = refuser.client.get("/v1/partner/messages", headers=refuser.as_partner(made))
     assert (answer.status_code, answer.get_json()["code"]) == (401, "partner-key-wrong")
 
 
-def test_a_suspended_partner_is_refused(house: House) -> None:
-    manage = house.runtime.services.manage_partners
+def test_a_suspended_partner_is_refused(refuser: Refuser) -> None:
+    manage = refuser.runtime.services.manage_partners
     made = manage.add("Delta", None, "v1a", "none", None, takes_location=False)
     manage.suspend(str(made["partner_id"]))
     for path in PARTNER_ROUTES:
-        answer = _call(house, path, house.as_partner(made))
+        answer = _call(refuser, path, refuser.as_partner(made))
         assert (answer.status_code, answer.get_json()["code"]) == (403, "partner-suspended")
 
 
-def test_another_partners_item_does_not_exist(house: House, refused: Any) -> None:
-    theirs, key = house.item_of(house.other), house.as_partner(house.mine)
+def test_another_partners_item_does_not_exist(refuser: Refuser, refused: Any) -> None:
+    theirs, key = refuser.item_of(refuser.other), refuser.as_partner(refuser.mine)
     body = {"feedback": "removed"}
     refused(f"/v1/partner/items/{theirs}/feedback", body, 404, "partner-unknown", **key)
     mine, unknown = (
-        house.client.get(f"/v1/partner/items/{name}", headers=key)
+        refuser.client.get(f"/v1/partner/items/{name}", headers=key)
         for name in (theirs, "itm_" + "0" * 32)
     )
     assert mine.status_code == unknown.status_code == 404
@@ -831,15 +837,17 @@ def test_another_partners_item_does_not_exist(house: House, refused: Any) -> Non
 
 
 @pytest.mark.parametrize("name", ["itm_", "itm_" + "g" * 32, "%00", "itm_%F0%9F", "a" * 5_000])
-def test_a_name_that_cannot_be_one_is_unknown(house: House, name: str) -> None:
-    answer = house.client.get(f"/v1/partner/items/{name}", headers=house.as_partner(house.mine))
+def test_a_name_that_cannot_be_one_is_unknown(refuser: Refuser, name: str) -> None:
+    answer = refuser.client.get(
+        f"/v1/partner/items/{name}", headers=refuser.as_partner(refuser.mine)
+    )
     assert (answer.status_code, answer.get_json()["code"]) == (404, "partner-unknown")
 
 
-def test_feedback_keeps_its_order(house: House, refused: Any) -> None:
-    path = f"/v1/partner/items/{house.item_of(house.mine)}/feedback"
-    key = house.as_partner(house.mine)
-    assert house.post(path, {"feedback": "removed"}, **key).status_code == 200
+def test_feedback_keeps_its_order(refuser: Refuser, refused: Any) -> None:
+    path = f"/v1/partner/items/{refuser.item_of(refuser.mine)}/feedback"
+    key = refuser.as_partner(refuser.mine)
+    assert refuser.post(path, {"feedback": "removed"}, **key).status_code == 200
     for word in ("acknowledged", "pending_review", "not_found", "withdrawn_done"):
         refused(path, {"feedback": word}, 409, "feedback-out-of-order", **key)
 
@@ -862,9 +870,9 @@ BAD_FEEDBACK = [
 
 
 @pytest.mark.parametrize("body", BAD_FEEDBACK, ids=str)
-def test_feedback_has_one_shape(house: House, refused: Any, body: dict[str, Any]) -> None:
+def test_feedback_has_one_shape(refuser: Refuser, refused: Any, body: dict[str, Any]) -> None:
     path = f"/v1/partner/items/{'itm_' + '0' * 32}/feedback"
-    refused(path, body, 422, "body-invalid", **house.as_partner(house.mine))
+    refused(path, body, 422, "body-invalid", **refuser.as_partner(refuser.mine))
 
 
 @pytest.mark.parametrize(
@@ -883,17 +891,17 @@ def test_feedback_has_one_shape(house: House, refused: Any, body: dict[str, Any]
     ],
 )
 def test_what_partners_send_has_one_shape(
-    house: House, refused: Any, route: str, body: Any
+    refuser: Refuser, refused: Any, route: str, body: Any
 ) -> None:
-    refused(f"/v1/partner/{route}", body, 422, "body-invalid", **house.as_partner(house.mine))
+    refused(f"/v1/partner/{route}", body, 422, "body-invalid", **refuser.as_partner(refuser.mine))
 
 
-def test_somebody_elses_message_cannot_be_acknowledged(house: House, refused: Any) -> None:
-    house.case()
-    headers = house.as_partner(house.other)
-    theirs = house.client.get("/v1/partner/messages", headers=headers).get_json()["messages"][-1]
+def test_somebody_elses_message_cannot_be_acknowledged(refuser: Refuser, refused: Any) -> None:
+    refuser.case()
+    headers = refuser.as_partner(refuser.other)
+    theirs = refuser.client.get("/v1/partner/messages", headers=headers).get_json()["messages"][-1]
     body = {"ids": [theirs["id"]]}
-    key = house.as_partner(house.mine)
+    key = refuser.as_partner(refuser.mine)
     refused("/v1/partner/messages/acknowledge", body, 404, "partner-unknown", **key)
 
 
@@ -910,12 +918,14 @@ def test_somebody_elses_message_cannot_be_acknowledged(house: House, refused: An
         "page=2",
     ],
 )
-def test_a_listing_takes_what_is_documented(house: House, query: str) -> None:
-    answer = house.client.get(f"/v1/partner/messages?{query}", headers=house.as_partner(house.mine))
+def test_a_listing_takes_what_is_documented(refuser: Refuser, query: str) -> None:
+    answer = refuser.client.get(
+        f"/v1/partner/messages?{query}", headers=refuser.as_partner(refuser.mine)
+    )
     assert (answer.status_code, answer.get_json()["code"]) == (400, "query-invalid")
 
 
 @pytest.mark.parametrize("path", ["/v1/platforms", "/v1/age/challenge", "/healthz", "/docs"])
-def test_a_request_to_read_brings_no_body(house: House, path: str) -> None:
-    answer = house.client.get(path, data=MEDIA["jpeg"], content_type="image/jpeg")
+def test_a_request_to_read_brings_no_body(refuser: Refuser, path: str) -> None:
+    answer = refuser.client.get(path, data=MEDIA["jpeg"], content_type="image/jpeg")
     assert (answer.status_code, answer.get_json()["code"]) == (400, "body-unexpected")

@@ -16,7 +16,7 @@ from playwright.sync_api import expect, sync_playwright
 from tests.journeys.browser import way
 from tests.journeys.browser.proof import number_of_hashes
 from tests.journeys.browser.world import launched
-from tests.journeys.processes import House, Processes
+from tests.journeys.processes import Installation, Processes
 
 SETTLE_MS = 400
 
@@ -33,10 +33,10 @@ def main(folder: Path, photo: Path) -> dict[str, int]:
     """The way from choosing to sent. Bytes; `sending` holds the answer too, `answered`."""
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     with Processes(folder) as processes, sync_playwright() as driver:
-        house = House(processes)
-        house.start()
+        installation = Installation(processes)
+        installation.start()
         browser = launched(driver)
-        page = browser.new_page(base_url=house.url)
+        page = browser.new_page(base_url=installation.url)
         page.goto("/en")
         way.to_choose(page)
         expect(page.frame_locator("#box").locator("#file")).to_be_enabled()

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.journeys.processes import House, Processes, Running, free_port
+from tests.journeys.processes import Installation, Processes, Running, free_port
 
 PREDICATE = "under18-document"
 PROFILES = "pp-under18-v1,declared-v1"
@@ -64,8 +64,8 @@ def write_trust(path: Path, broker_url: str, pass_url: str | None = None) -> Non
     path.write_text(TRUST.format(pass_url=page, spki=spki))
 
 
-def trust_broker(house: House, broker: Running) -> None:
+def trust_broker(installation: Installation, broker: Running) -> None:
     """Have a service that is not started yet prefer the broker's passes to a bare word."""
-    path = house.processes.folder / "issuers.toml"
+    path = installation.processes.folder / "issuers.toml"
     write_trust(path, broker.facts["url"])
-    house.settings |= {"AGE_PROFILES": PROFILES, "AGE_ISSUERS_FILE": str(path)}
+    installation.settings |= {"AGE_PROFILES": PROFILES, "AGE_ISSUERS_FILE": str(path)}

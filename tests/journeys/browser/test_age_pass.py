@@ -41,7 +41,7 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 def basis(stage: World, code: str) -> str:
     """On what the age of that case rests, as the service says it."""
-    service = Service(stage.house.url)
+    service = Service(stage.installation.url)
     return str(service.open(case_key(code, service.challenge()["case_key"]))["age_basis"])
 
 
@@ -63,11 +63,11 @@ def told(page: Page, words: str) -> None:
 @pytest.mark.parametrize("language", ["en", "cy", "ar"])
 def test_with_a_pass_to_taken_down(stage: World, language: str) -> None:
     page = stage.page(f"/{language}")
-    errors = way.errors_of(page, stage.house.url)
+    errors = way.errors_of(page, stage.installation.url)
     way.to_proof(page)
     way.get_pass(page)
     way.step(page, "passed")
-    assert page.url == f"{stage.house.url}/{language}"
+    assert page.url == f"{stage.installation.url}/{language}"
     assert page.evaluate("document.activeElement.id") == "passed-title"
     way.press_next(page, "passed")
     way.on_to_check(page, PHOTOS / "chelsea.jpg")
@@ -255,7 +255,7 @@ def test_coming_back_with_rubbish(stage: World, fragment: str) -> None:
     page.locator("#stop").wait_for()
     page.goto(f"/en#{fragment}")
     told(page, "threw it all away")
-    assert page.url == f"{stage.house.url}/en"
+    assert page.url == f"{stage.installation.url}/en"
     assert page.evaluate(STORED) == [0, 0]
     page.locator("#show-age").click()  # who we are was in what was thrown away: it asks again
     way.step(page, "age")
@@ -640,11 +640,11 @@ def test_after_leaving_the_history_has_nothing_of_ours(stage: World, where: Any,
     line = page.context.new_cdp_session(page)
     entries = [one["url"] for one in line.send("Page.getNavigationHistory")["entries"]]
     assert entries[-1] == f"{stage.weather}/today"
-    assert not any(stage.house.url in entry for entry in entries)
+    assert not any(stage.installation.url in entry for entry in entries)
     assert not any("#" in entry for entry in entries)
     with suppress(Error):  # the broker's own page may not open a second time
         page.go_back()
-    assert not page.url.startswith(stage.house.url)
+    assert not page.url.startswith(stage.installation.url)
 
 
 def test_coming_back_after_leaving_leads_away_with_nothing_behind(stage: World) -> None:
@@ -668,10 +668,17 @@ def test_coming_back_after_leaving_leads_away_with_nothing_behind(stage: World) 
 def test_passes_fetched_by_the_command_line_count_once_each(stage: World, tmp_path: Path) -> None:
     assert stage.broker is not None
     kept = tmp_path / "passes"
-    asked = ["--url", stage.house.url, "--broker", stage.broker.facts["url"], "--years", "15"]
+    asked = [
+        "--url",
+        stage.installation.url,
+        "--broker",
+        stage.broker.facts["url"],
+        "--years",
+        "15",
+    ]
     done = CliRunner().invoke(fetch_passes, [*asked, "--pass-file", str(kept), "--json"])
     assert (done.exit_code, json.loads(done.output)) == (0, {"passes": 3})
-    service = Service(stage.house.url)
+    service = Service(stage.installation.url)
     challenge = service.challenge()
     items = [{"kind": "photo", "hashes": hashed(PHOTO)}]
     codes = [new_code() for _ in range(2)]
@@ -702,7 +709,7 @@ def request(stage: World, **changed: Any) -> str:
         "v": 1,
         "key": base64.urlsafe_b64encode(key).decode(),
         "blinded": [base64.urlsafe_b64encode(bytes([1]) * 256).decode()],
-        "back": f"{stage.house.url}/en",
+        "back": f"{stage.installation.url}/en",
         "state": "somebody",
     }
     return f"{broker}/pass#{letter(**{**members, **changed})}"
@@ -754,9 +761,9 @@ def test_only_ways_that_say_what_the_key_says_are_shown(stage: World) -> None:
 def test_the_broker_is_not_told_who_asks_and_we_send_what_is_on_the_list(stage: World) -> None:
     assert stage.broker is not None
     broker = stage.broker.facts["url"]
-    trust = stage.house.processes.folder / "issuers.toml"
+    trust = stage.installation.processes.folder / "issuers.toml"
     key = base64.urlsafe_b64decode(key_of(broker))
-    with relay_to(stage.house.url, stage.relay_port) as ours, relay_to(broker) as theirs:
+    with relay_to(stage.installation.url, stage.relay_port) as ours, relay_to(broker) as theirs:
         write_trust(trust, broker, f"{theirs.url}/pass")
         try:
             page = stage.page("/en", base_url=ours.url)
@@ -781,7 +788,7 @@ def test_the_broker_is_not_told_who_asks_and_we_send_what_is_on_the_list(stage: 
 def test_the_kit_would_notice(stage: World) -> None:
     """Without the pass's key on the list, a pass is one header too many; a told host is found."""
     assert stage.broker is not None
-    with relay_to(stage.house.url, stage.relay_port) as ours:
+    with relay_to(stage.installation.url, stage.relay_port) as ours:
         page = stage.page("/en", base_url=ours.url)
         way.to_proof(page)
         way.get_pass(page)

@@ -31,12 +31,12 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     with world(tmp_path_factory.mktemp("down"), with_broker=True) as made, socket.socket() as gate:
         gate.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         gate.bind(("127.0.0.1", made.relay_port))  # nobody else's, also while nobody listens
-        service = next(one for one in made.house.processes.running if one.name == "service")
+        service = next(one for one in made.installation.processes.running if one.name == "service")
         service.stop()
-        pages = made.house.data / "pages.toml"
+        pages = made.installation.data / "pages.toml"
         pages.write_text(f'broker_answers = "{at_gate(made, "/healthz")}"\n{pages.read_text()}')
         trust(made, at_gate(made, "/pass"))
-        made.house.start()
+        made.installation.start()
         yield made
 
 
@@ -48,7 +48,7 @@ def at_gate(stage: World, path: str) -> str:
 def trust(stage: World, pass_url: str | None = None) -> None:
     """Have passes fetched at that page; without one at the broker's own."""
     assert stage.broker is not None
-    path = stage.house.processes.folder / "issuers.toml"
+    path = stage.installation.processes.folder / "issuers.toml"
     write_trust(path, stage.broker.facts["url"], pass_url)
 
 
@@ -126,7 +126,7 @@ def test_a_broker_that_is_down_leaves_one_here_with_the_choice(stage: World, lan
     before = addresses(page)
     page.locator("#show-age").click()
     told(page, SAID[language])
-    assert page.url == f"{stage.house.url}/{language}"
+    assert page.url == f"{stage.installation.url}/{language}"
     assert addresses(page) == before
     assert page.evaluate(STORED) == [0, 0]
     way.step(page, "proof").locator("[data-go=without]").click()
@@ -190,7 +190,7 @@ def test_a_page_that_hangs_holds_nobody_either(stage: World) -> None:
         told(page)
         assert PAGE_S - 0.5 < time.monotonic() - began < PAGE_S + 3.5
         page.wait_for_timeout(5000)
-    assert page.url == f"{stage.house.url}/en"
+    assert page.url == f"{stage.installation.url}/en"
     assert page.evaluate(STORED) == [0, 0]
 
 
@@ -200,7 +200,7 @@ def test_a_proxy_before_a_broker_that_is_down_is_no_broker(stage: World) -> None
     with only_its_proxy(stage):
         page.locator("#show-age").click()
         told(page)
-    assert page.url == f"{stage.house.url}/en"
+    assert page.url == f"{stage.installation.url}/en"
 
 
 def test_a_line_that_breaks_meanwhile_is_what_is_said(stage: World) -> None:
@@ -233,7 +233,7 @@ def test_who_goes_on_without_meanwhile_is_not_taken_away(stage: World, slow: str
         page.wait_for_timeout(SOON_MS + 1000)
         way.step(page, "you")
         assert asked(relay)[: 1 + (slow == "/pass")][-1].endswith(slow)
-    assert page.url == f"{stage.house.url}/en"
+    assert page.url == f"{stage.installation.url}/en"
     assert page.evaluate(STORED) == [0, 0]
 
 
@@ -293,7 +293,7 @@ def test_it_asks_only_then_once_and_tells_nothing(stage: World) -> None:
     told_by_check = {name.lower() for name, _ in check.headers}
     assert told_by_check <= told_by_visit | {"pragma", "cache-control"}
     assert not told_by_check & {"cookie", "referer", "origin"}
-    assert stage.house.url.removeprefix("http://") not in repr(check)
+    assert stage.installation.url.removeprefix("http://") not in repr(check)
     assert check.body == b""
 
 

@@ -127,7 +127,7 @@ def test_coming_back_with_the_case_code_and_adding_a_photo(stage: World) -> None
 
 def test_the_case_code_opens_the_case_on_the_command_line_too(stage: World) -> None:
     code = way.report(stage.page(), PHOTO)
-    service = Service(stage.house.url)
+    service = Service(stage.installation.url)
     found = service.open(case_key(code, service.challenge()["case_key"]))
     assert (found["state"], len(found["items"])) == ("active", 1)
 

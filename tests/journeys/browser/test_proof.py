@@ -30,7 +30,7 @@ BOTH = {"Picnic": "taken_down", "Postcard": "not_found"}
 
 def test_the_whole_way_sends_what_is_on_the_list_and_no_more(stage: World) -> None:
     photos = [PHOTO, PHOTOS / "rocket.jpg"]
-    with relay_to(stage.house.url) as relay:
+    with relay_to(stage.installation.url) as relay:
         page = stage.page("/en", base_url=relay.url)
         way.to_choose(page)
         expect(page.frame_locator("#box").locator("#file")).to_be_enabled()
@@ -59,7 +59,7 @@ def test_a_report_of_any_size_keeps_to_its_bytes(
     def with_budget(path: str, body: bytes, headers: Headers) -> bytes:
         return body.replace(b'data-budget="64"', f'data-budget="{budget}"'.encode())
 
-    with relay_to(stage.house.url) as relay:
+    with relay_to(stage.installation.url) as relay:
         relay.build = with_budget
         page = stage.page("/en", base_url=relay.url)
         way.to_check(page, *photos)
@@ -87,7 +87,7 @@ def parts_of(photo: Path, to: Path, at: int) -> Path:
 def test_no_request_ever_carries_a_byte_run_of_the_photo(stage: World) -> None:
     raw = PHOTO.read_bytes()
     runs = {raw[at : at + 12] for at in range(0, len(raw) - 12, 12)}
-    with relay_to(stage.house.url) as relay:
+    with relay_to(stage.installation.url) as relay:
         page = stage.page("/en", base_url=relay.url)
         way.report(page, PHOTO)
         everything = b"".join(
@@ -204,7 +204,7 @@ BUILDS: dict[str, Build] = {
 @pytest.mark.parametrize("name", BUILDS)
 def test_a_dishonest_build_is_caught(stage: World, name: str) -> None:
     before = len(stage.asked_elsewhere)
-    with relay_to(stage.house.url) as relay:
+    with relay_to(stage.installation.url) as relay:
         relay.build = _aimed(BUILDS[name], stage.weather)
         page = stage.page("/en", base_url=relay.url)
         _as_far_as_it_goes(page)
@@ -215,7 +215,7 @@ def test_a_dishonest_build_is_caught(stage: World, name: str) -> None:
 def test_the_same_way_with_the_honest_build_is_clean(stage: World) -> None:
     """What is caught above is the dishonesty, not the relay or the shorter way."""
     before = len(stage.asked_elsewhere)
-    with relay_to(stage.house.url) as relay:
+    with relay_to(stage.installation.url) as relay:
         page = stage.page("/en", base_url=relay.url)
         _as_far_as_it_goes(page)
     assert faults(relay.seen, [PHOTO], stage.asked_elsewhere[before:]) == []
@@ -224,7 +224,7 @@ def test_the_same_way_with_the_honest_build_is_clean(stage: World) -> None:
 
 def test_opened_policies_alone_are_not_what_is_caught(stage: World) -> None:
     before = len(stage.asked_elsewhere)
-    with relay_to(stage.house.url) as relay:
+    with relay_to(stage.installation.url) as relay:
         relay.build = dishonest()
         page = stage.page("/en", base_url=relay.url)
         _as_far_as_it_goes(page)

@@ -24,7 +24,7 @@ from app.web.child.operator import SHIPPED
 from tests.hashing import film
 from tests.journeys.browser import way
 from tests.journeys.browser.broker import start_broker, trust_broker
-from tests.journeys.processes import ROOT, House, Processes, Running, free_port
+from tests.journeys.processes import ROOT, Installation, Processes, Running, free_port
 from tests.journeys.sandbox import Platform, enrol, start_platform
 
 PHOTOS = ROOT / "infra/sandbox/photos"
@@ -45,7 +45,7 @@ ARGUMENTS = [
 class World:
     """What a story may use."""
 
-    house: House
+    installation: Installation
     finder: Platform  # holds an edited copy of the photo
     other: Platform  # does not
     browser: Browser
@@ -58,7 +58,7 @@ class World:
 
     def context(self, **options: Any) -> BrowserContext:
         """A fresh profile; every one is closed at the end of its test."""
-        made = self.browser.new_context(**{"base_url": self.house.url, **options})
+        made = self.browser.new_context(**{"base_url": self.installation.url, **options})
         self.contexts.append(made)
         return made
 
@@ -154,18 +154,20 @@ def world(folder: Path, *, with_broker: bool = False, **settings: str) -> Iterat
     copies[COPY] = film.write(folder / COPY, film.scenes(), width=192, crf=28)
     strangers = {name: PHOTOS / name for name in STRANGERS}
     with weather_site() as (weather, asked), Processes(folder) as processes:
-        house = House(processes, {"TAKE_LOCATIONS": "yes", **settings})
-        write_pages(house.data, weather)
+        installation = Installation(processes, {"TAKE_LOCATIONS": "yes", **settings})
+        write_pages(installation.data, weather)
         relay_port, broker = free_port(), None
         if with_broker:
-            broker = start_broker(processes, [house.url, f"http://127.0.0.1:{relay_port}"])
-            trust_broker(house, broker)
+            broker = start_broker(processes, [installation.url, f"http://127.0.0.1:{relay_port}"])
+            trust_broker(installation, broker)
         finder = start_platform(processes, "Picnic", {**strangers, **copies}, sealed=True)
         other = start_platform(processes, "Postcard", strangers, sealed=False)
-        enrol(house, finder)
-        enrol(house, other, takes_location=True)
-        house.start()
+        enrol(installation, finder)
+        enrol(installation, other, takes_location=True)
+        installation.start()
         with sync_playwright() as driver:
             browser = launched(driver)
-            yield World(house, finder, other, browser, folder, weather, asked, broker, relay_port)
+            yield World(
+                installation, finder, other, browser, folder, weather, asked, broker, relay_port
+            )
             browser.close()
