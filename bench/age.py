@@ -35,8 +35,9 @@ from app.domain.age import AgeBand, Presentation
 from app.ports import AgeVerifier, SpendToken
 from bench.backlog import as_served
 from partners.ports import KeyRing, Purpose
+from tests.adapters.age.blinding import DOCUMENT, PSS, Broker
+from tests.adapters.age.documents import Papers
 from tests.adapters.age.minting import BODY, NOW, URL, World
-from tests.adapters.age.test_privacy_pass import DOCUMENT, PSS, Broker
 from tests.adapters.age.vouching import Helpline
 from tests.adapters.age.wallets import Wallet
 
@@ -82,6 +83,9 @@ def kinds(folder: Path) -> Iterator[Kind]:
     (folder / "helpline").mkdir()
     helpline = Helpline(folder / "helpline")
     yield _kind(helpline.verifier, "counsellor-attested-v1", helpline.attestation(), None, _ed25519)
+    (folder / "papers").mkdir()
+    papers = Papers(folder / "papers")
+    yield _kind(papers.verifier, "mdoc-age-v1", papers.present(), None, _three)
 
 
 def _kind(
@@ -109,17 +113,22 @@ def _ed25519() -> Check:
     return lambda: key.verify(signature, signed)
 
 
-def _two() -> Check:
-    """An issuer's Ed25519 and a device's ES256, as in the tokens measured."""
+def _es256() -> Check:
     private, signed = ec.generate_private_key(ec.SECP256R1()), bytes(400)
     signature, key = private.sign(signed, ec.ECDSA(hashes.SHA256())), private.public_key()
-    first = _ed25519()
+    return lambda: key.verify(signature, signed, ec.ECDSA(hashes.SHA256()))
 
-    def both() -> None:
-        first()
-        key.verify(signature, signed, ec.ECDSA(hashes.SHA256()))
 
-    return both
+def _two() -> Check:
+    """An issuer's Ed25519 and a device's ES256, as in the tokens measured."""
+    first, second = _ed25519(), _es256()
+    return lambda: (first(), second())
+
+
+def _three() -> Check:
+    """ES256 of the signer's certificate, of the document and of the device."""
+    each = [_es256() for _ in range(3)]
+    return lambda: [check() for check in each]
 
 
 def rate(check: Check, times: int) -> float:

@@ -20,6 +20,13 @@ def proof_options(command: Callable[..., None]) -> Callable[..., None]:
     """The options of which at most one says how the age is proved."""
     for option in (
         click.option("--years", type=int, default=15, show_default=True, help="Told to --broker."),
+        click.option(
+            "--wait",
+            type=click.FloatRange(min=0),
+            default=0,
+            help="With --broker: send after a random time of up to this many minutes, so that the "
+            "broker's times and ours say less of who reported.",
+        ),
         click.option("--broker", help="Address of a development age broker: a fresh pass."),
         click.option("--pass-file", type=_FILE, help="Passes of `fetch-passes`; one is used up."),
         click.option(
@@ -42,11 +49,14 @@ class Proof:
     pass_file: Path | None
     broker: str | None
     years: int
+    wait: float
 
     def __post_init__(self) -> None:
         ways = (self.issuer, self.attestation, self.pass_file, self.broker)
         if sum(way is not None for way in ways) > 1:
             raise click.UsageError("give one of --issuer, --attestation, --pass-file, --broker")
+        if self.wait and self.broker is None:
+            raise click.UsageError("--wait goes with --broker")
 
     @property
     def profile(self) -> str:
@@ -75,7 +85,10 @@ class Proof:
             yield _attested(self.attestation, body, as_json)
         elif self._shows_pass:
             try:
-                with shown(challenge, self.pass_file, self.broker, self.years) as headers:
+                if self.wait:
+                    click.echo(f"Sending within the next {self.wait:g} minutes.", err=True)
+                pass_or_broker = (self.pass_file, self.broker, self.years, 60 * self.wait)
+                with shown(challenge, *pass_or_broker) as headers:
                     yield headers
             except NoPass as fault:
                 stop(FAILED, f"no pass: {fault}", as_json, code=str(fault.why))

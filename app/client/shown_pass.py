@@ -48,17 +48,21 @@ def from_broker(
 
 @contextmanager
 def shown(
-    challenge: Mapping[str, Any], pass_file: Path | None, broker: str | None, years: int
+    challenge: Mapping[str, Any],
+    pass_file: Path | None,
+    broker: str | None,
+    years: int,
+    most_wait: float = 0.0,
 ) -> Iterator[dict[str, str]]:
     """The header for the block that sends a report: of a kept pass, or else a fresh one.
 
-    Raises NoPass.
+    `most_wait` as in `from_broker`. Raises NoPass.
     """
     if pass_file is not None:
         with from_file(pass_file) as headers:
             yield headers
     else:
-        yield from_broker(broker or "", challenge, years)
+        yield from_broker(broker or "", challenge, years, most_wait)
 
 
 def fetch_ahead(url: str, challenge: Mapping[str, Any], years: int, count: int, path: Path) -> int:

@@ -29,7 +29,8 @@ class AgeBand(StrEnum):
 class Presentation:
     """An age proof as it arrived, with what of the request it may be bound to.
 
-    `token` and `proof` are header values; `body_digest` is SHA-256 of the raw body; `url` is the
+    `token` came in `Authorization` under `scheme` (in small letters), `proof` is a header's value;
+    `body_digest` is SHA-256 of the raw body; `url` is the
     public URL of the route without query (RFC 9449 `htu`).
     """
 
@@ -40,6 +41,7 @@ class Presentation:
     url: str
     token: str | None = None
     proof: str | None = None
+    scheme: str = ""
 
 
 @dataclass(frozen=True, slots=True)

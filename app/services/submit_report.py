@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from app.domain.age import AgeClaim, Presentation
 from app.domain.audit import Action, Actor
@@ -18,6 +19,9 @@ from app.services.items import new_item
 from partners.events import EventType
 from partners.model import CaseId
 from partners.ports import Purpose
+
+PROFILE: Final = "profile"  # why a proof is refused before a verifier sees it
+SCHEME: Final = "scheme"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +57,9 @@ class SubmitReport:
     def _verify(self, presentation: Presentation) -> AgeClaim:
         verifier = self.verifiers.get(presentation.profile)
         if verifier is None:
-            raise AgeRefused("profile")
+            raise AgeRefused(PROFILE)
+        if presentation.token and verifier.scheme.lower() not in ("", presentation.scheme):
+            raise AgeRefused(SCHEME)
         return verifier.verify(presentation, self.house.clock.now())
 
     def changes(

@@ -244,7 +244,11 @@ def answer(code: str, **more: Any) -> Response:
 
 
 def _challenge(code: str) -> str:
-    return "Bearer" if code == "partner-key-wrong" else 'DPoP algs="Ed25519 ES256"'
+    """RFC 9110 section 11.6.1; it wants one even where no profile takes a token."""
+    if code == "partner-key-wrong":
+        return "Bearer"
+    verifiers = context().services.verifiers.values()
+    return ", ".join(asked for one in verifiers for asked in one.asks()) or "Declared"
 
 
 def _own(problem: Problem) -> Response:

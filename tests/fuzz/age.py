@@ -28,13 +28,21 @@ from app.domain.age import AgeBasis
 from app.domain.errors import AgeRefused
 from app.web.application import create_app
 from infra.sandbox.issuer import b64
-from tests.adapters.age.documents import Papers
+from tests.adapters.age.blinding import DOCUMENT, NONCE, Broker
+from tests.adapters.age.documents import Papers, der
 from tests.adapters.age.minting import ABSENT, NOON, World, changed
-from tests.adapters.age.test_privacy_pass import DOCUMENT, NONCE, Broker
 from tests.adapters.age.vouching import CODE, Helpline
 from tests.adapters.age.wallets import UNDER_18, Wallet, digest_of, disclosure
 from tests.app.web.running import in_process
 
+_PROFILES = (
+    "pp-under18-v1",
+    "jwt-age-v1",
+    "sdjwt-age-v1",
+    "mdoc-age-v1",
+    "counsellor-attested-v1",
+    "declared-v1",
+)
 Check = Callable[[Any], None]
 Strategy = st.SearchStrategy[Any]
 
@@ -82,6 +90,18 @@ def _spoil_bytes(raw: bytes, edits: list[tuple[int, int, bytes]]) -> bytes:
     return raw
 
 
+def _latin(text: str) -> str:
+    """What a header may hold."""
+    return "".join(c for c in text if ord(c) < 256 and c not in "\r\n")
+
+
+def _flipped(raw: bytes, bits: list[tuple[int, int]]) -> bytes:
+    changed = bytearray(raw)
+    for place, bit in bits:
+        changed[place] ^= 1 << bit
+    return bytes(changed)
+
+
 def spoilt(text: str) -> Strategy:
     """The text with a few places changed; now and then as it is."""
     return st.lists(_EDIT, max_size=4).map(lambda edits: _spoil(text, edits))
@@ -117,10 +137,17 @@ class Bench:
         self.helpline = Helpline(self.folder / "helpline")
         self.papers = Papers(self.folder / "papers")
         self.digest = self.broker.digest()
-        runtime, _ = self.stack.enter_context(
-            in_process(self.folder / "house", AGE_ISSUERS_FILE=str(self.world.path))
-        )
+        every = self.folder / "every.toml"
+        every.write_text(self.trusted())
+        accepted = {"AGE_ISSUERS_FILE": str(every), "AGE_PROFILES": ",".join(_PROFILES)}
+        runtime, _ = self.stack.enter_context(in_process(self.folder / "house", **accepted))
         self.client = create_app(runtime.context).test_client()
+
+    def trusted(self) -> str:
+        """An issuer file with an entry of each kind."""
+        made = (self.world, self.broker, self.wallet, self.helpline, self.papers)
+        texts = [one.path.read_text().replace("format = 1\n", "", 1) for one in made]
+        return "format = 1\n" + "".join(texts)
 
     def parsers(self) -> dict[str, Parser]:
         """By the name of the command line."""
@@ -140,18 +167,25 @@ class Bench:
     def authorization(self) -> Parser:
         """The headers as a client sends them: any answer but a fault of ours."""
         token = DOCUMENT.token(self.digest)
-        header = st.text(st.characters(max_codepoint=255), max_size=80).map(
-            lambda text: text.replace("\r", "").replace("\n", "")
+        header = st.text(st.characters(max_codepoint=255), max_size=80).map(_latin)
+        known = {
+            "pp-under18-v1": f'PrivateToken token="{token}"',
+            "jwt-age-v1": f"DPoP {self.world.token()}",
+            "sdjwt-age-v1": f"SDJWT-VP {self.wallet.present()}",
+            "mdoc-age-v1": f"MDOC-VP {self.papers.present()}",
+            "counsellor-attested-v1": f"Attestation {self.helpline.attestation()}",
+        }
+        sent = header | st.sampled_from([*known.values()]).flatmap(spoilt).map(_latin)
+        own = st.sampled_from([*known]).flatmap(
+            lambda profile: st.tuples(st.just(profile), spoilt(known[profile]).map(_latin))
         )
-        known = st.sampled_from([f'PrivateToken token="{token}"', f"DPoP {self.world.token()}"])
-        sent = header | known.flatmap(spoilt).map(
-            lambda text: "".join(c for c in text if ord(c) < 256 and c not in "\r\n")
-        )
-        profiles = st.sampled_from(["pp-under18-v1", "jwt-age-v1"])
-        return Parser(st.tuples(profiles, sent, st.none() | header), self._post)
+        whole = cbor2.dumps(self.papers.response())
+        strange = self._flips(whole).map(lambda raw: ("mdoc-age-v1", f"MDOC-VP {b64(raw)}"))
+        shown = st.tuples(st.sampled_from(_PROFILES), sent) | own | strange
+        return Parser(st.tuples(shown, st.none() | header), self._post)
 
-    def _post(self, case: tuple[str, str, str | None]) -> None:
-        profile, header, proof = case
+    def _post(self, case: tuple[tuple[str, str], str | None]) -> None:
+        (profile, header), proof = case
         hashes = {"sha256": "ab" * 32}
         body = {
             "case_key": "00" * 32,
@@ -269,7 +303,15 @@ class Bench:
                 assert not case or case[0][1] is False
 
         spoilt_bytes = st.lists(edit, max_size=4).map(lambda edits: _spoil_bytes(whole, edits))
-        return Parser(spoilt_bytes | st.binary(max_size=200) | elements, check)
+        return Parser(spoilt_bytes | self._flips(whole) | st.binary(max_size=200) | elements, check)
+
+    def _flips(self, whole: bytes) -> Strategy:
+        """A few bits of its certificate turned: two faults meet checks that one never gets to."""
+        certificate = der(self.papers.chain[0])
+        start = whole.index(certificate)
+        place = st.integers(start, start + len(certificate) - 1)
+        bits = st.lists(st.tuples(place, st.integers(0, 7)), min_size=1, max_size=3)
+        return bits.map(lambda chosen: _flipped(whole, chosen))
 
     def attestation(self) -> Parser:
         whole = self.helpline.attestation()
@@ -291,10 +333,7 @@ class Bench:
         return Parser(spoilt(whole) | st.text(max_size=300) | signed, check)
 
     def issuers(self) -> Parser:
-        world, helpline, wallet = self.world.path, self.helpline.path, self.wallet.path
-        parts = [world.read_text(), *(p.read_text()[11:] for p in (helpline, wallet))]
-        blind = self.broker.path.read_text()[11:]
-        whole = "".join([*parts, blind])
+        whole = self.trusted()
         literals = st.sampled_from(_LITERALS)
         lines = whole.splitlines()
 
@@ -322,6 +361,9 @@ def _check_issuers(text: str) -> None:
         assert issuer.trust.valid_from_at < issuer.trust.valid_until_at
         assert issuer.id
         assert issuer.audience
+    for document in issuers.documents.values():
+        assert 1 <= len(document.anchors) <= 2
+        assert all(anchor.extensions for anchor in document.anchors)
 
 
 def _taken(verify: Callable[[str], object], token: str) -> bool:

@@ -40,12 +40,16 @@ class CounsellorAttested:
     """Verifies `Authorization: Attestation` of the pinned keys of a helpline's staff."""
 
     profile: str = PROFILE
+    scheme: str = "Attestation"
 
     def __init__(self, issuers: IssuerFile, clock: Clock, tolerance: Tolerance = USUAL) -> None:
         """`tolerance.issuer` is how far the helpline's clock may be from ours."""
         self._issuers = issuers
         self._clock = clock
         self._tolerance = tolerance
+
+    def asks(self) -> list[str]:
+        return [self.scheme]
 
     def challenge(self) -> dict[str, object]:
         """The same for everybody: the helplines that can vouch, each once."""

@@ -13,6 +13,10 @@ class DeclaredAge:
     """Takes any band at its word, and refuses a token so that none is sent for nothing."""
 
     profile: str = "declared-v1"
+    scheme: str = ""
+
+    def asks(self) -> list[str]:
+        return []
 
     def challenge(self) -> dict[str, object]:
         return {"profile": self.profile}

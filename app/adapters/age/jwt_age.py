@@ -39,6 +39,7 @@ class JwtAge:
     """Verifies `Authorization: DPoP` tokens of pinned issuers with their DPoP proof (RFC 9449)."""
 
     profile: str = PROFILE
+    scheme: str = "DPoP"
 
     def __init__(
         self,
@@ -52,6 +53,10 @@ class JwtAge:
         self._nonces = DayWindow(secret, PROFILE)
         self._clock = clock
         self._tolerance = tolerance
+
+    def asks(self) -> list[str]:
+        """RFC 9449 section 5.1."""
+        return [f'{self.scheme} algs="{" ".join(ALGORITHMS)}"']
 
     def challenge(self) -> dict[str, object]:
         """The same for everybody: the nonce to ask a token for, who may sign one, and our time.

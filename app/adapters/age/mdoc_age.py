@@ -13,7 +13,6 @@ from hashlib import sha256
 from typing import Any
 
 from openvc import cbor
-from openvc.errors import OpenvcError
 from openvc.mdoc import (
     MdocDeviceAuthError,
     MdocDigestMismatch,
@@ -40,7 +39,7 @@ from partners.ports import Clock
 PROFILE = "mdoc-age-v1"
 MOST_CHARACTERS = 8192
 _ELEMENT = re.compile(r"age_over_([0-9]{2})")
-_REASONS: dict[type[OpenvcError], Reason] = {
+_REASONS: dict[type[Exception], Reason] = {
     MdocTrustError: Reason.CHAIN,
     MdocSignatureInvalid: Reason.TOKEN_SIGNATURE,
     MdocDigestMismatch: Reason.DISCLOSURE_UNREFERENCED,
@@ -64,6 +63,7 @@ class MdocAge:
     """Verifies `Authorization: MDOC-VP` device responses of pinned issuers' documents."""
 
     profile: str = PROFILE
+    scheme: str = "MDOC-VP"
 
     def __init__(
         self,
@@ -77,6 +77,9 @@ class MdocAge:
         self._windows = DayWindow(secret, PROFILE)
         self._clock = clock
         self._tolerance = tolerance
+
+    def asks(self) -> list[str]:
+        return [self.scheme]
 
     def challenge(self) -> dict[str, object]:
         """The same for everybody: what a device makes its nonce of, and asks a wallet for."""
@@ -110,7 +113,7 @@ class MdocAge:
             nonce = nonce_for(self._windows.of(day), presentation.body_digest)
             try:
                 (verified,) = self._verified(shown, issuer, nonce, now)
-            except OpenvcError as fault:
+            except Exception as fault:  # noqa: BLE001 - of strange certificates, cryptography's own
                 refused = _REASONS.get(type(fault), Reason.TOKEN_MALFORMED)
                 if refused is not Reason.PROOF_SIGNATURE:
                     break

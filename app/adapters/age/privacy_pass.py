@@ -52,6 +52,7 @@ class PrivacyPass:
     """Verifies `Authorization: PrivateToken` tokens of pinned keys (RFC 9577, RFC 9578)."""
 
     profile: str = PROFILE
+    scheme: str = "PrivateToken"
 
     def __init__(self, issuers: IssuerFile, secret: bytes, clock: Clock) -> None:
         """`secret` is at least 32 bytes, the same on every machine of the service."""
@@ -60,22 +61,26 @@ class PrivacyPass:
         self._clock = clock
         self._kept = _Accepted(issuers.current(), day_of(clock.now()), self._contexts)
 
+    def asks(self) -> list[str]:
+        """RFC 9577 section 2.1: a challenge of each issuer, and its key."""
+        return [
+            f'{self.scheme} challenge="{asked["challenge"]}", token-key="{asked["token_key"]}"'
+            for asked in self._asked()
+        ]
+
     def challenge(self) -> dict[str, object]:
         """The same for everybody: what to have signed, and by which key.
 
         `challenge` and `token_key` are base64url with padding, as in `WWW-Authenticate`. An issuer
         with a page that gives tokens has its address as `pass_url`.
         """
+        return {"profile": self.profile, "issuers": self._asked()}
+
+    def _asked(self) -> list[dict[str, str]]:
         now = self._clock.now()
         context = self._contexts.current(now)
-        return {
-            "profile": self.profile,
-            "issuers": [
-                _asked_of(issuer, context)
-                for issuer in self._issuers.current().blind
-                if issuer.trust.holds(now)
-            ],
-        }
+        issuers = self._issuers.current().blind
+        return [_asked_of(issuer, context) for issuer in issuers if issuer.trust.holds(now)]
 
     def verify(self, presentation: Presentation, now: datetime) -> AgeClaim:
         """What the token's key asserts, once everything of docs/AGE.md holds. Raises AgeRefused."""

@@ -54,6 +54,7 @@ class SdJwtAge:
     """Verifies `Authorization: SDJWT-VP` presentations of pinned issuers' credentials."""
 
     profile: str = PROFILE
+    scheme: str = "SDJWT-VP"
 
     def __init__(
         self,
@@ -67,6 +68,9 @@ class SdJwtAge:
         self._windows = DayWindow(secret, PROFILE)
         self._clock = clock
         self._tolerance = tolerance
+
+    def asks(self) -> list[str]:
+        return [self.scheme]
 
     def challenge(self) -> dict[str, object]:
         """The same for everybody: of what a device makes its nonce, and what to ask a wallet for.

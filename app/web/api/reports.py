@@ -109,15 +109,22 @@ def received(answer: bytes) -> Response:
 
 
 def _presentation(age: dict[str, str], digest: bytes) -> Presentation:
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() == "privatetoken":  # RFC 9577 section 2.2: token="…"
-        token = token.strip().removeprefix('token="').removesuffix('"')
+    scheme, token = _authorization()
     return Presentation(
         profile=age["profile"],
         band=AgeBand(age["band"]),
         body_digest=digest,
         method="POST",
         url=settings().public_url + REPORTS,
-        token=token or None,
+        token=token,
         proof=request.headers.get("DPoP"),
+        scheme=scheme,
     )
+
+
+def _authorization() -> tuple[str, str | None]:
+    """Scheme and token: what follows, or its parameter `token` (RFC 9577 section 2.2)."""
+    if "Authorization" not in request.headers:
+        return "", None
+    shown = request.authorization
+    return (shown.type, shown.token or shown.get("token", "")) if shown else ("", "")

@@ -21,6 +21,7 @@ from app.adapters.age.issuers import MOST_KEYS, parse
 from app.adapters.age.reasons import Reason
 from app.client.attested import request_code
 from app.domain.errors import AgeTokenSpent
+from app.services.submit_report import PROFILE, SCHEME
 
 PAGE = (Path(__file__).parents[3] / "docs" / "AGE.md").read_text("utf-8")
 
@@ -28,7 +29,9 @@ PAGE = (Path(__file__).parents[3] / "docs" / "AGE.md").read_text("utf-8")
 def test_every_reason_is_explained_and_no_other() -> None:
     table = PAGE.split("## Refusals")[1].split("\n## ")[0]
     documented = re.findall(r"^\| `([a-z-]+)` \|", table, re.MULTILINE)
-    assert sorted(documented) == sorted([*map(str, Reason), AgeTokenSpent().reason])
+    assert sorted(documented) == sorted(
+        [*map(str, Reason), AgeTokenSpent().reason, PROFILE, SCHEME]
+    )
 
 
 def test_every_profile_is_listed_and_has_its_part() -> None:

@@ -24,6 +24,7 @@ from tests.adapters.age.documents import (
     Papers,
     a_key,
     certificate,
+    der,
     tagged,
     token,
 )
@@ -301,6 +302,16 @@ def test_no_edit_brings_anything_but_a_refusal(
     assert sum(one != other for one, other in zip(raw, whole, strict=True)) <= 1
 
 
+def test_a_certificate_that_cryptography_itself_chokes_on_is_refused(papers: Papers) -> None:
+    """Of an unknown signature algorithm, and its name is no text: not an error of openvc's."""
+    raw = bytearray(der(papers.chain[0]))
+    raw[raw.rindex(bytes.fromhex("0603550406")) + 5] = 0x5C
+    raw[raw.rindex(bytes.fromhex("2a8648ce3d040302")) + 7] ^= 0x40
+    response = papers.response()
+    response["documents"][0]["issuerSigned"]["issuerAuth"][1][33] = bytes(raw)
+    assert reason(papers, token(response)) == Reason.TOKEN_MALFORMED
+
+
 def test_the_challenge_asks_a_wallet_for_one_false(papers: Papers) -> None:
     challenge: Any = papers.verifier.challenge()
     (issuer,) = challenge["issuers"]
@@ -326,3 +337,27 @@ def test_each_fault_of_the_file_is_named(papers: Papers, old: str, new: str, pro
         parse(papers.path.read_text().replace(old, new, 1))
     assert len(refused.value.problems) == 1
     assert refused.value.problems[0].startswith(problem)
+
+
+def test_a_type_of_document_has_one_entry(papers: Papers) -> None:
+    whole = papers.path.read_text()
+    with pytest.raises(BadIssuers, match="two issuers of mdoc-age-v1 have one id"):
+        parse(whole + whole.partition("\n")[2])
+
+
+def test_an_anchor_that_cannot_be_used_is_refused_when_the_file_is_read(papers: Papers) -> None:
+    """No report may be the first to find out."""
+    text, root = papers.path.read_text(), der(papers.root)
+    refused = 0
+    for place in range(len(root)):
+        changed = bytearray(root)
+        changed[place] ^= 0x10
+        whole, bad = (base64.b64encode(one).decode() for one in (root, bytes(changed)))
+        try:
+            (anchor,) = parse(text.replace(whole, bad)).documents[TYPE].anchors
+        except BadIssuers:
+            refused += 1
+        else:
+            assert anchor.subject
+            assert anchor.extensions
+    assert refused > 100

@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click import UsageError
 
 from app.adapters.age.private_token import Token, TokenKey, token_challenge
+from app.cli.proving import Proof
 from app.client.broker import Broker, development, fetch, wait_a_while
 from app.client.pass_file import PassFile
 from app.client.privacy_pass import Asked, NoPass, Why, b64, from_b64
@@ -98,6 +100,21 @@ def test_fetched_ahead_and_used_one_by_one(broker: str, asked: Asked, tmp_path: 
 def test_one_fresh_from_the_broker(broker: str, asked: Asked) -> None:
     headers = from_broker(broker, offered(asked), 15)
     assert TokenKey.parse(asked.spki).verifies(token_of(headers))
+
+
+def test_who_wants_to_wait_does_so_between_pass_and_report(
+    broker: str, asked: Asked, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    waited: list[float] = []
+    monkeypatch.setattr("app.client.shown_pass.wait_a_while", waited.append)
+    for wait in (0.0, 1.5):
+        proof = Proof(None, None, None, broker, 15, wait)
+        with proof.headers(offered(asked), "http://x", "13_15", b"{}", as_json=False) as headers:
+            assert TokenKey.parse(asked.spki).verifies(token_of(headers))
+    assert waited == [0, 90]
+    assert capsys.readouterr().err == "Sending within the next 1.5 minutes.\n"
+    with pytest.raises(UsageError, match="--wait goes with --broker"):
+        Proof(None, None, None, None, 15, 1.5)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,17 @@ from hypothesis import strategies as st
 from partners.composing import body_of
 from partners.events import EventType
 from partners.model import Message, Partner, Word
-from tests.app.services.world import DAY, HOUR, NOW, World, a_digest, a_photo, a_request
+from tests.app.services.world import (
+    DAY,
+    HOUR,
+    NOW,
+    World,
+    a_case_key,
+    a_digest,
+    a_photo,
+    a_request,
+    declared,
+)
 
 SECONDS = st.integers(0, int(60 * DAY.total_seconds()))
 
@@ -93,6 +103,23 @@ def test_the_hours_are_there_from_the_first_and_the_deadline_once_it_is_known(
     for message in (asked, updated):  # a replay of the first, too
         said = outer(world, message, NOW + 9 * HOUR)
         assert (said["deadline_hours"], said["deadline"]) == (48, known)
+
+
+def test_a_platform_is_told_how_the_age_was_proved(world: World) -> None:
+    partner, bases = world.platform(), {}
+    for shown in (declared(), world.token()):
+        world.services.submit_report(key := a_case_key(), [a_photo()], shown, a_request())
+        world.expand()
+        notice = world.notice(key, partner)
+        (message,) = (m for m in world.messages(partner=partner) if m.notice_id == notice.id)
+        built = world.services.build_payload.build(message, partner, world.clock.at)
+        assert built is not None
+        assert built.inner is not None
+        bases[shown.profile] = str(built.inner["age_basis"])
+        assert bases[shown.profile] == str(
+            world.services.build_payload.fetch(partner, notice.id)["age_basis"]
+        )
+    assert bases == {"declared-v1": "declared", "jwt-age-v1": "verified_estimate"}
 
 
 def test_a_reminder_says_which_deadline_passed(world: World) -> None:

@@ -196,7 +196,7 @@ class World:
         proof = device.proof(token, "POST", URL + ROUTE, body, now)
         digest = sha256(body).digest()
         band = AgeBand.FROM_13_TO_15
-        return Presentation("jwt-age-v1", band, digest, "POST", URL + ROUTE, token, proof)
+        return Presentation("jwt-age-v1", band, digest, "POST", URL + ROUTE, token, proof, "dpop")
 
     # ---- what stands in the store ----
 

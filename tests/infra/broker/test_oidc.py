@@ -17,13 +17,16 @@ import requests
 from flask import Response
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from joserfc.jwk import ECKey
+from joserfc.jwk import ECKey, RSAKey
 
+from infra.broker.desk import Sent
+from infra.broker.errors import NoPass, Word
 from infra.broker.providers.fetching import MOST_BYTES
 from infra.broker.web import MOST_VISITS
 from tests.infra.broker.oidc_provider import (
     CLIENT_ID,
     CLIENT_SECRET,
+    ENTRY,
     Provider,
     b64,
     by_hmac,
@@ -31,20 +34,6 @@ from tests.infra.broker.oidc_provider import (
     text,
 )
 from tests.infra.broker.running import FUZZ, Here, here, request_bytes, write
-
-ENTRY = """
-[[provider]]
-name = "wallet"
-kind = "oidc"
-predicate = "under18-estimate"
-title = "Use your wallet"
-learns = "The wallet learns that you asked for a pass, and when."
-issuer = "{issuer}"
-client_id = "{client}"
-client_secret_file = "secret"
-claim = "age_under_18"
-algorithms = ["ES256", "RS256"]
-"""
 
 
 @pytest.fixture(scope="module")
@@ -223,6 +212,18 @@ def leave_fails_or_return_does(broker: Here) -> str:
     answer = broker.client.post("/providers/wallet/start")
     location = str(answer.headers["Location"])
     return location if location.startswith("/pass") else come_back(broker, visit(location))
+
+
+def test_an_algorithm_that_is_not_pinned_signs_nothing(
+    tmp_path: Path, keys: Path, broker: Here, wallet: Provider
+) -> None:
+    """Though the provider publishes the key, and the library knows the algorithm."""
+    wallet.key, wallet.algorithm = RSAKey.generate_key(2048, {"kid": "one"}), "RS256"
+    assert through(broker) == "/pass"
+    entry = ENTRY.format(issuer=wallet.url, client=CLIENT_ID).replace(', "RS256"', "")
+    strict = here(write(tmp_path, keys, providers=entry))
+    assert through(strict) == "/pass?problem=unavailable"
+    strict.days.close()
 
 
 def test_another_key_signs_nothing(broker: Here, wallet: Provider) -> None:
@@ -433,6 +434,17 @@ def test_a_visit_to_another_provider_counts_nothing(broker: Here) -> None:
     query = visit(leave(broker))
     answer = broker.client.get("/providers/development/return", query_string=query)
     assert answer.headers["Location"] == "/pass?problem=ended"
+
+
+def test_a_visit_counts_only_at_the_provider_that_it_was_to(broker: Here) -> None:
+    """Also where that one would take it: what was kept of a visit is one provider's."""
+    desk = broker.desk
+    desk.providers = {**desk.providers, "other": desk.providers["wallet"]}
+    sent = desk.start("wallet", {})
+    assert isinstance(sent, Sent)
+    with pytest.raises(NoPass) as refused:
+        desk.finish("other", sent.visit, visit(sent.url))
+    assert refused.value.word is Word.ENDED
 
 
 def test_an_answer_of_another_issuer_counts_nothing(broker: Here) -> None:

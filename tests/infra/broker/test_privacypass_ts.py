@@ -6,6 +6,7 @@ import base64
 import json
 import subprocess
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,9 @@ from app.adapters.age.issuers import IssuerFile
 from app.adapters.age.privacy_pass import PROFILE, PrivacyPass
 from app.domain.age import AgeBand, AgeBasis, Presentation
 from app.domain.errors import AgeRefused
+from tests.app.web.running import running
 from tests.infra.broker.conftest import SoftHsm
-from tests.infra.broker.running import NODE, passed, process, write
-from tests.infra.broker.test_server import command
+from tests.infra.broker.running import NODE, command, passed, process, write
 
 pytestmark = pytest.mark.skipif(
     not (NODE / "node_modules").is_dir(), reason="./test installs what the folder node names"
@@ -43,8 +44,12 @@ class Still:
 
 
 def mint(**asked: object) -> list[str]:
+    return list(node("mint.mjs", asked))
+
+
+def node(program: str, asked: dict[str, object]) -> Any:
     done = subprocess.run(
-        ["node", "mint.mjs"],
+        ["node", program],
         cwd=NODE,
         input=json.dumps(asked),
         capture_output=True,
@@ -53,7 +58,7 @@ def mint(**asked: object) -> list[str]:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    return list(json.loads(done.stdout))
+    return json.loads(done.stdout)
 
 
 def shown_with(token: str) -> Presentation:
@@ -109,3 +114,27 @@ def test_its_token_verifies_there_and_at_our_service(
     spoilt = base64.urlsafe_b64encode(bytes(raw)).decode()
     with pytest.raises(AgeRefused):
         verifier.verify(shown_with(spoilt), NOW)
+
+
+def test_a_report_over_http_by_what_the_refusal_says(tmp_path: Path, keys: Path) -> None:
+    """The library reads our challenge and writes the header; a token is good for one report."""
+    path = write(tmp_path, keys)
+    shown = command("keys", "show", "--config", str(path), "--development")[1]
+    file = tmp_path / "issuers.toml"
+    file.write_text(ISSUERS + shown.split("\n\n")[0] + "\n")
+    accepted = {"AGE_ISSUERS_FILE": str(file), "AGE_PROFILES": "pp-under18-v1,declared-v1"}
+    with process(path) as broker, running(tmp_path, **accepted) as service:
+        cookie = f"pass={passed(broker.url).cookies['pass']}"
+        asked = {"service": service.url, "broker": broker.url, "cookie": cookie}
+        answers = node("report.mjs", {**asked, "bodies": [report("aa"), report("bb")]})
+    assert [status for status, _ in answers] == [401, 201, 401]
+    assert answers[0][1]["reason"] == "token-missing"
+    assert answers[2][1]["code"] == "age-token-spent"
+
+
+def report(case: str) -> str:
+    hashes = {"sha256": sha256(case.encode()).hexdigest()}
+    age = {"profile": PROFILE, "band": "13_15"}
+    return json.dumps(
+        {"case_key": case * 32, "age": age, "items": [{"kind": "photo", "hashes": hashes}]}
+    )
