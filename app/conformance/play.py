@@ -70,7 +70,8 @@ def _enrolment(service: Service) -> Iterator[Verdict]:
     yield Verdict(Requirement.CHALLENGE, echoed, "echoed" if echoed else str(sent))
     word, sent = _challenged(service, generate(service.check.scheme))
     echoed = word in sent.reply.body.decode("utf-8", "replace")
-    yield Verdict(Requirement.FORGED_CHALLENGE, not echoed, "echoed" if echoed else str(sent))
+    kept = not (echoed or sent.unanswered)
+    yield Verdict(Requirement.FORGED_CHALLENGE, kept, "echoed" if echoed else str(sent))
 
 
 def _challenged(service: Service, key: SigningKey) -> tuple[str, Sent]:
@@ -202,10 +203,12 @@ class _Bad:
         yield self._reordered()
 
     def _refused(self, requirement: Requirement, sent: list[Sent]) -> Verdict:
-        taken = [one for one in sent if one.taken]
+        # A server may hang up on a body that it will not read.
+        may_hang_up = requirement is Requirement.OVERSIZED
+        refused = all(not one.taken and (may_hang_up or not one.unanswered) for one in sent)
         acted = [one for one in sent if self.service.book.calls(one.item)]
         seen = ", ".join(str(one) for one in sent) + (", then acted on it" if acted else "")
-        return Verdict(requirement, not taken and not acted, seen)
+        return Verdict(requirement, refused and not acted, seen)
 
     def _once(self, requirement: Requirement, sent: Sent, *, must_take: bool) -> Verdict:
         more = self.service.book.calls(sent.item) - self.calls[sent.item]

@@ -62,6 +62,11 @@ class Sent:
         """Whether it was answered 2xx."""
         return self.reply.status in _ANSWERED
 
+    @property
+    def unanswered(self) -> bool:
+        """Whether no answer came: who hangs up refuses nothing."""
+        return self.reply.status == 0
+
     def __str__(self) -> str:
         return self.reply.error or f"answered {self.reply.status}"
 

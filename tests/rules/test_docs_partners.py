@@ -112,6 +112,13 @@ def test_its_code_verifies_what_we_send_and_nothing_else(
     for bad, body in ((headers, post.body + b" "), (stale, old.body), (other, post.body)):
         with pytest.raises(refusals):
             CODE[verify](key, bad, body)
+    for name in ("webhook-id", "webhook-timestamp", "webhook-signature"):
+        without = {n: value for n, value in headers.items() if n != name}
+        for bad in (without, {**headers, name: ""}):
+            with pytest.raises(refusals):
+                CODE[verify](key, bad, post.body)
+    with pytest.raises(refusals):
+        CODE[verify](key, {}, post.body)
 
 
 @pytest.mark.parametrize("scheme", ["v1a", "v1"])

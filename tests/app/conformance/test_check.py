@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from app.cli.check import write_enrolment
 from app.conformance.contract import SAYS, Requirement, Verdict
 from app.conformance.play import NoAnswer, check
 from app.conformance.service import Check, service_for
-from infra.sandbox.platform import WEBHOOK, Gallery, Platform, create_app
+from infra.sandbox.platform import WEBHOOK, Forged, Gallery, Platform, create_app
 from infra.sandbox.sloppy import Sin, Sloppy
 from partners.errors import EndpointRefused, KeySetRefused
 from partners.model import SigningScheme
@@ -41,14 +41,17 @@ class Silent(WSGIRequestHandler):
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
         """Nothing is printed."""
 
+    def connection_dropped(self, error: BaseException, environ: object = None) -> None:
+        self.close_connection = True
+
 
 @contextmanager
 def serving(platform: Platform) -> Iterator[str]:
     """The platform's webhook."""
     threading.Thread(target=platform.work, daemon=True).start()
-    server = make_server(
-        "127.0.0.1", 0, create_app(platform), threaded=True, request_handler=Silent
-    )
+    app = create_app(platform)
+    app.config["PROPAGATE_EXCEPTIONS"] = True  # a broken connection is one, not an answer
+    server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=Silent)
     thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
     try:
@@ -130,6 +133,40 @@ def test_each_sin_breaks_the_lines_that_it_should(tmp_path: Path, sin: Sin) -> N
     sloppy = Sloppy("B", Gallery(tmp_path), tmp_path / "enrolment.json", own_keys(), sin=sin)
     verdicts = checked(tmp_path, sloppy, patience=0.8 if sin in SILENT_SINS else 5.0)
     assert broken(verdicts) == BREAKS[sin]
+
+
+class Fragile(Platform):
+    """Hangs up on whatever it does not believe: a crash, not a refusal."""
+
+    def verify(self, headers: Mapping[str, str], body: bytes) -> None:
+        try:
+            Platform.verify(self, headers, body)
+        except Forged:
+            raise ConnectionAbortedError from None
+
+
+def test_who_hangs_up_has_not_refused(tmp_path: Path) -> None:
+    verdicts = checked(tmp_path, Fragile("B", Gallery(tmp_path), tmp_path / "enrolment.json"))
+    hung_up = {"forged-challenge", "forged", "altered", "unsigned", "stale"}
+    assert broken(verdicts) == hung_up
+    for line in hung_up:
+        assert verdicts[Requirement(line)].observed.startswith("connection-broken")
+
+
+class Curt(Platform):
+    """Hangs up on a body that is too long for it, as a server in front may."""
+
+    def receive(self, headers: Mapping[str, str], body: bytes) -> str | None:
+        if len(body) > 500_000:
+            raise ConnectionAbortedError
+        return Platform.receive(self, headers, body)
+
+
+def test_who_hangs_up_on_a_megabyte_has_refused_it(tmp_path: Path) -> None:
+    curt = Curt("B", Gallery(tmp_path), tmp_path / "enrolment.json", longest_body=10_000_000)
+    verdicts = checked(tmp_path, curt)
+    assert broken(verdicts) == set()
+    assert verdicts[Requirement.OVERSIZED].observed == "connection-broken"
 
 
 def test_every_line_can_be_broken_and_is_said_in_words() -> None:
