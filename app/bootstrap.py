@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
@@ -237,6 +238,18 @@ def refusing_key_file(path: Path) -> Iterator[None]:
         yield
     except file_keys.KeyFileRefused as fault:
         raise StartRefused(f"{path}: {fault}") from None
+
+
+def check_begun(settings: Settings) -> None:
+    """That there is a database, for who would rather not begin one. Raises StartRefused.
+
+    A table of DynamoDB is never begun here.
+    """
+    if settings.store == "sqlite" and not os.access(settings.data_dir / DATABASE, os.F_OK):
+        folder = settings.data_dir.absolute()
+        raise StartRefused(
+            f"no service's data is to be seen in {folder}: {PREFIX}DATA_DIR says where it is"
+        )
 
 
 def make_folder(data_dir: Path) -> None:

@@ -4,4 +4,4 @@ from __future__ import annotations
 
 from app.cli.main import main
 
-main()
+main(prog_name="report-remove")

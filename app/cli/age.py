@@ -52,14 +52,14 @@ def staff_key(
 
 @age.command("attest")
 @click.argument("file", type=click.Path(path_type=Path))
-@click.argument("code", required=False)
+@click.argument("code", nargs=-1)
 @click.option("--was", is_flag=True, help="An adult now, under 18 in the image.")
 @json_option
-def attest(file: Path, code: str | None, was: bool, as_json: bool) -> None:
+def attest(file: Path, code: tuple[str, ...], was: bool, as_json: bool) -> None:
     """Vouch for the report of a request code, and print the attestation.
 
-    FILE is the counsellor's key. CODE is what the young person's device shows; asked for if it is
-    not given.
+    FILE is the counsellor's key. CODE is what the young person's device shows, in one word or in
+    its groups; asked for if it is not given.
     """
     from app.client.attested import CLAIMS, BadRequestCode, BadStaffKey, StaffKey
 
@@ -67,9 +67,9 @@ def attest(file: Path, code: str | None, was: bool, as_json: bool) -> None:
         key = StaffKey.read(file)
     except BadStaffKey as fault:
         stop(UNUSABLE, f"{file}: {fault}", as_json)
-    code = code or click.prompt("Request code", err=True)
+    heard = " ".join(code) or str(click.prompt("Request code", err=True))
     try:
-        attestation = key.attest(str(code), CLAIMS[was], int(time.time()))
+        attestation = key.attest(heard, CLAIMS[was], int(time.time()))
     except BadRequestCode as fault:
         stop(FAILED, f"the request code: {fault}", as_json)
     give(as_json, {"attestation": attestation}, attestation)
@@ -101,7 +101,9 @@ def _faults(file: Path, problems: list[str]) -> list[str]:
 def _entry(jwk: dict[str, Any], helpline: str, audience: str, staff: str, days: int) -> str:
     begins = datetime.now(UTC).replace(microsecond=0)
     ends = begins + timedelta(days=days)
-    return f"""[[issuer]]
+    return f"""# For the issuer file, which begins with the line: format = 1
+
+[[issuer]]
 profile = "counsellor-attested-v1"
 id = "{helpline}"
 audience = "{audience}"

@@ -56,7 +56,9 @@ def audit_show(case_id: str, as_json: bool) -> None:
 
     with open_runtime() as runtime:
         rows = CheckAudit(runtime.services.house).rows(CaseId(case_id))
+    if not rows:
+        stop(FAILED, "there is no chain of such a case", as_json)
     lines = [
         f"{r['number']:4}  {r['at']}  {r['actor']:12} {r['action']:12} {r['reason']}" for r in rows
     ]
-    give(as_json, rows, *(lines or ["No entries."]))
+    give(as_json, rows, *lines)

@@ -48,7 +48,7 @@ def import_records(file: Path, as_json: bool) -> None:
     """
     from app.services import move_records
 
-    with open_runtime() as runtime:
+    with open_runtime(may_begin=True) as runtime:
         keys = runtime.services.house.keys
         try:
             sums = move_records.restore(runtime.store, keys, file, _telling(as_json))

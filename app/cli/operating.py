@@ -14,13 +14,20 @@ if TYPE_CHECKING:
     from app.services.catalogue import Services
 
 
-def built() -> Runtime:
-    """The service's parts by the settings of the environment, or the end with every problem."""
-    from app.bootstrap import build
+def built(*, may_begin: bool) -> Runtime:
+    """The service's parts by the settings of the environment, or the end with every problem.
+
+    Where there is no service yet, one is begun only by who may: elsewhere the folder is a wrong
+    one, and would look like an empty service.
+    """
+    from app.bootstrap import build, check_begun
     from app.settings import Settings
 
     with ending_if_refused():
-        return build(Settings.from_env(os.environ))
+        settings = Settings.from_env(os.environ)
+        if not may_begin:
+            check_begun(settings)
+        return build(settings)
 
 
 @contextmanager
@@ -36,9 +43,9 @@ def ending_if_refused() -> Iterator[None]:
 
 
 @contextmanager
-def open_runtime() -> Iterator[Runtime]:
+def open_runtime(*, may_begin: bool = False) -> Iterator[Runtime]:
     """A runtime that is closed again, whatever happens."""
-    runtime = built()
+    runtime = built(may_begin=may_begin)
     try:
         yield runtime
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -41,7 +42,7 @@ def partner_add(
 
     Its webhook is asked at once whether it takes our messages, and gets none before it does.
     """
-    with open_runtime() as runtime:
+    with open_runtime(may_begin=True) as runtime:
         made = deciding(
             lambda: runtime.services.manage_partners.add(
                 name, webhook, scheme, policy, jwks.read() if jwks else None, takes_location
@@ -58,8 +59,16 @@ def partner_list(as_json: bool) -> None:
     """List the platforms."""
     with open_runtime() as runtime:
         rows = runtime.services.manage_partners.rows()
-    lines = [f"{r['id']}  {r['status']:10} {r['name']} ({r['policy']})" for r in rows]
+    lines = [_line(row) for row in rows]
     give(as_json, rows, *(lines or ["No platforms yet: report-remove partner add NAME"]))
+
+
+def _line(row: Mapping[str, Any]) -> str:
+    told_at = ", ".join(endpoint["status"] for endpoint in row["endpoints"])
+    return (
+        f"{row['id']}  {row['status']:10} {row['name']}"
+        f"  policy {row['policy']}, endpoints: {told_at or 'none'}"
+    )
 
 
 @partner.command("suspend")

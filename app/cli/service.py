@@ -36,7 +36,7 @@ def serve(ready_file: Path | None, as_json: bool) -> None:
             ready_file.write_text(json.dumps(facts))
 
     with ending_if_refused():
-        run(built(), ready)
+        run(built(may_begin=True), ready)
 
 
 @click.command()

@@ -36,8 +36,12 @@ def stop(exit_code: int, message: str, as_json: bool = False, **more: Any) -> No
 
 
 def pairs(facts: Mapping[str, Any]) -> list[str]:
-    """One line for each fact that there is."""
-    return [f"{name:12} {value}" for name, value in facts.items() if value is not None]
+    """One line for each fact that there is; what has parts, as JSON."""
+    return [f"{name:12} {_plain(value)}" for name, value in facts.items() if value is not None]
+
+
+def _plain(value: Any) -> str:
+    return json.dumps(value, default=str) if isinstance(value, (dict, list)) else str(value)
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")

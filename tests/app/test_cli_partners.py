@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from joserfc import jwk
 
 from app.cli.check import write_enrolment
 from app.conformance.service import Check, service_for
@@ -85,6 +86,32 @@ def test_what_is_handed_over_is_the_enrolment_file(operator: Operator, tmp_path:
     assert (read.partner_id, read.api_key) == (made["partner_id"], made["api_key"])
     with service_for(Check("http://127.0.0.1:9/hook")) as service:
         assert service.enrolment().keys() == made.keys() - {"verified"}
+
+
+def test_what_has_parts_is_handed_over_as_json(operator: Operator, tmp_path: Path) -> None:
+    own = jwk.KeySet([jwk.OKPKey.generate_key("X25519", auto_kid=True)])
+    file = tmp_path / "jwks.json"
+    file.write_text(json.dumps(own.as_dict(private=False)))
+    said = operator.run("partner", "add", "Alpha", "--jwks", str(file)).stdout
+    (line,) = [line for line in said.splitlines() if line.startswith("sealing_key")]
+    assert json.loads(line.removeprefix("sealing_key"))["kty"] == "OKP"
+
+
+def test_the_list_says_who_is_not_told_anything_yet(operator: Operator) -> None:
+    webhook = ("--webhook", "http://127.0.0.1:9/hook", "--unverified")
+    operator.json("partner", "add", "Alpha", *webhook)
+    made = operator.json("partner", "add", "Beta", "--policy", "uk-osa-48h")
+    operator.json("partner", "endpoint", "add", made["partner_id"], "http://127.0.0.1:9/hook")
+    alpha, beta = sorted(
+        operator.run("partner", "list").stdout.splitlines(), key=lambda line: "Beta" in line
+    )
+    assert alpha.endswith("Alpha  policy none, endpoints: unverified")
+    assert beta.endswith("Beta  policy uk-osa-48h, endpoints: active, unverified")
+
+
+def test_wrong_usage_is_told_by_the_commands_name(operator: Operator) -> None:
+    said = operator.run("partner", "add").stderr
+    assert "Try 'report-remove partner add --help'" in said
 
 
 def test_one_that_does_not_answer_is_added_and_told_nothing_until_verified(

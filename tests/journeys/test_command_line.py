@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.journeys.processes import ROOT, Installation, Processes, clean_env, free_port
+from tests.journeys.processes import ROOT, Installation, Processes, clean_env, free_port, until
 
 PHOTO = ROOT / "infra/sandbox/photos/coffee.jpg"
 BAND = ("--band", "13_15")
@@ -65,22 +65,102 @@ def test_a_case_is_submitted_opened_grown_and_withdrawn(installation: Installati
     assert withdrawn["can_change"] is False
 
 
+@pytest.fixture
+def two_platforms(tmp_path: Path) -> Iterator[tuple[Installation, list[str]]]:
+    """A service that two platforms take part in, and their ids. Neither ever answers."""
+    with Processes(tmp_path) as processes:
+        installation = Installation(processes)
+        webhook = f"http://127.0.0.1:{free_port()}/"
+        ids = [
+            str(installation.add_platform(name, webhook)["partner_id"]) for name in ("Fig", "Plum")
+        ]
+        installation.start()
+        yield installation, ids
+
+
+def test_what_is_added_is_told_to_the_platforms_of_the_case(
+    two_platforms: tuple[Installation, list[str]],
+) -> None:
+    installation, (fig, plum) = two_platforms
+    url, code = ("--url", installation.url), ("--code-file", "-")
+
+    def report(*platforms: str) -> str:
+        named = [word for platform in platforms for word in ("--platform", platform)]
+        return str(answer("submit", str(PHOTO), *BAND, *named, *url)["case_code"])
+
+    def add(case: str, *more: str) -> list[list[str]]:
+        """Whom each photo of the case is told to, once another was added."""
+        answer("add", str(PHOTO.with_name("chelsea.jpg")), *more, *url, *code, given=case)
+        items = answer("open", *url, *code, given=case)["items"]
+        return [sorted(row["name"] for row in item["platforms"]) for item in items]
+
+    case = report(plum)
+    assert add(case) == [["Plum"], ["Plum"]]
+    assert add(case, "--platform", fig) == [["Plum"], ["Plum"], ["Fig"]]
+    assert add(report()) == [["Fig", "Plum"], ["Fig", "Plum"]]
+
+
+def test_what_is_added_goes_nowhere_when_the_case_names_nobody_who_takes_part(
+    two_platforms: tuple[Installation, list[str]],
+) -> None:
+    installation, (fig, plum) = two_platforms
+    url, code = ("--url", installation.url), ("--code-file", "-")
+    case = answer("submit", str(PHOTO), *BAND, "--platform", plum, *url)["case_code"]
+    answer("withdraw", "--item", "1", "--yes", *url, *code, given=case)
+    done = call("add", str(PHOTO), *url, *code, given=case)
+    assert (done.returncode, "--platform" in done.stderr) == (1, True)
+    assert len(answer("open", *url, *code, given=case)["items"]) == 1
+    answer("add", str(PHOTO), "--platform", fig, *url, *code, given=case)
+
+
 def test_a_person_reads_the_code_once_and_what_to_do_next(installation: Installation) -> None:
     done = call("submit", str(PHOTO), *BAND, "--url", installation.url)
     assert "Your case code: " in done.stdout
     assert "We can't get it back for you." in done.stdout
+    assert f"report-remove open --url {installation.url}\n" in done.stdout
 
 
 def test_an_unknown_code_is_refused_with_the_problems_code(installation: Installation) -> None:
     done = call("open", "--json", "--url", installation.url, "--code-file", "-", given="1" * 16)
     assert done.returncode == 1
-    assert json.loads(done.stderr)["code"] == "case-not-found"
+    told = json.loads(done.stderr)
+    assert told["code"] == "case-not-found"
+    assert told["error"].startswith("No case opens with this code.")
+
+
+def test_a_platform_that_is_none_is_told_by_its_option(installation: Installation) -> None:
+    done = call("submit", str(PHOTO), *BAND, "--url", installation.url, "--platform", "nope")
+    assert done.returncode == 1
+    assert "--platform: Does not have the documented form." in done.stderr
 
 
 @pytest.mark.parametrize("code", ["", "12", "1" * 17, "abcdabcdabcdabcd"])
 def test_what_is_no_code_is_said_so(installation: Installation, code: str) -> None:
     done = call("open", "--url", installation.url, "--code-file", "-", given=code)
     assert (done.returncode, "sixteen digits" in done.stderr) == (1, True)
+
+
+def test_a_counsellor_who_vouches_for_another_band_is_told_which_word_is_missing(
+    tmp_path: Path,
+) -> None:
+    key, issuers, said = (tmp_path / name for name in ("key", "issuers.toml", "said"))
+    seat = ("--helpline", "helpline.example", "--audience", "young.example", "--staff", "07")
+    entry = call("age", "staff-key", str(key), *seat).stdout
+    issuers.write_text("format = 1\n" + entry)
+    with Processes(tmp_path) as processes:
+        service = Installation(processes, {"AGE_PROFILES": "counsellor-attested-v1"})
+        service.start(AGE_ISSUERS_FILE=str(issuers))
+        sending = processes.start(
+            *("submit", "-m", "app.cli", "submit", str(PHOTO), "--url", service.url),
+            *("--band", "was_under_18", "--attestation", str(said)),
+        )
+        until(lambda: "counsellor: " in sending.err.read_text(), "a code to read")
+        code = sending.err.read_text().split("counsellor: ")[1].split()[0]
+        said.write_text(call("age", "attest", str(key), *code.split("-")).stdout)
+        assert sending.process.wait(30) == 1
+        told = sending.err.read_text()
+    assert "The age proof does not hold. It is for another age group than --band says" in told
+    assert "`age attest --was`" in told
 
 
 def test_without_a_service_it_says_so() -> None:
@@ -126,7 +206,6 @@ def test_settings_are_listed_with_their_defaults() -> None:
 
 def test_a_platform_is_added_listed_suspended_and_its_secrets_rotated(tmp_path: Path) -> None:
     env = {"REPORT_REMOVE_DATA_DIR": str(tmp_path / "data")}
-    assert "No platforms yet" in call("partner", "list", env=env).stdout
     made = answer("partner", "add", "Picnic", "--scheme", "v1", env=env)
     assert made["api_key"].startswith("rrp_")
     assert made["webhook_key"].startswith("whsec_")
@@ -153,7 +232,9 @@ def test_a_platform_is_added_listed_suspended_and_its_secrets_rotated(tmp_path: 
     ],
 )
 def test_an_operators_slip_is_refused_in_words(tmp_path: Path, arguments: tuple[str, ...]) -> None:
-    done = call(*arguments, env={"REPORT_REMOVE_DATA_DIR": str(tmp_path)})
+    env = {"REPORT_REMOVE_DATA_DIR": str(tmp_path)}
+    answer("partner", "add", "Alpha", env=env)
+    done = call(*arguments, env=env)
     assert done.returncode == 1
     assert done.stderr.startswith("report-remove: ")
     assert "Traceback" not in done.stderr

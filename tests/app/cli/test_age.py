@@ -61,6 +61,21 @@ def test_the_code_is_asked_for_and_the_adult_of_today_has_another_claim(tmp_path
     assert "age_under_18" not in claims
 
 
+def test_a_code_may_be_given_in_its_groups_as_it_is_read_aloud(tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    run("staff-key", key, *WHO)
+    said = run("attest", key, *request_code(BODY).lower().split("-"), "--json")
+    assert said.exit_code == 0, said.output
+    payload = json.loads(said.stdout)["attestation"].split(".")[1]
+    claims = json.loads(base64.urlsafe_b64decode(payload + "=="))
+    assert claims["request"] == request_code(BODY).replace("-", "")
+
+
+def test_the_entry_says_how_its_file_begins(tmp_path: Path) -> None:
+    entry = run("staff-key", tmp_path / "key", *WHO).stdout
+    assert entry.startswith("# For the issuer file, which begins with the line: format = 1\n")
+
+
 def test_a_slip_a_missing_key_and_a_loose_key_are_refused(tmp_path: Path) -> None:
     key = tmp_path / "key"
     run("staff-key", key, *WHO)

@@ -70,4 +70,9 @@ def test_a_chain_is_shown_with_every_word_of_a_platform(world: World) -> None:
     assert [row["action"] for row in rows] == ["reported", "feedback"]
     assert rows[1]["reason"] == f"not_found {world.notice(key, partner).id}"
     assert len(run(world, "show", case_id).output.splitlines()) == 2
-    assert run(world, "show", "case_of_nobody").output == "No entries.\n"
+
+
+def test_a_chain_that_is_not_there_is_not_shown(world: World) -> None:
+    done = run(world, "show", "case_of_nobody", "--json")
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert "no chain" in json.loads(done.stderr)["error"]
