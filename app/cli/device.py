@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -12,7 +13,7 @@ import click
 
 from app.cli.asking import asking, service_at, url_option
 from app.cli.proving import Proof, proof_options
-from app.cli.showing import UNUSABLE, give, json_option, stop
+from app.cli.showing import FAILED, UNUSABLE, give, json_option, stop
 
 if TYPE_CHECKING:
     from app.client.service import Service
@@ -85,7 +86,8 @@ def submit(
         {"case_code": code, **answer},
         f"Your case code: {code}",
         "Keep it safe. We can't get it back for you.",
-        f"Received: {answer['items']} photo(s) or video(s). Look with: report-remove open",
+        f"Received: {answer['items']} photo(s) or video(s). Look with:",
+        f"report-remove open --url {shlex.quote(url)}",
     )
 
 
@@ -93,17 +95,24 @@ def submit(
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @url_option
 @code_option
-@click.option("--platform", "platforms", multiple=True, help="Platform id; all if not given.")
+@click.option(
+    "--platform", "platforms", multiple=True, help="Platform id; those of the case if not given."
+)
 @json_option
 def add(
     files: tuple[Path, ...], url: str, code_file: Any, platforms: tuple[str, ...], as_json: bool
 ) -> None:
-    """Add photos or videos to a case."""
+    """Add photos or videos to a case.
+
+    Without --platform the platforms are told that are told of the case, and no others.
+    """
     from app.client.service import encode
 
     service = service_at(url)
-    items = [{**_item(path, as_json), "platforms": list(platforms)} for path in files]
+    hashed = [_item(path, as_json) for path in files]
     key = _key(service, code_file, as_json)
+    told = list(platforms) or _told(service, key, as_json)
+    items = [{**item, "platforms": told} for item in hashed]
     body = encode({"case_key": key, "items": items})
     answer = asking(lambda: service.send("/v1/case/items", body, {}), as_json)
     give(as_json, answer, f"Received: {answer['items']} more.")
@@ -173,6 +182,17 @@ def _key(service: Service, code_file: Any, as_json: bool) -> str:
 
     code = code_file.read() if code_file else click.prompt("Case code", hide_input=True, err=True)
     return str(asking(lambda: case_key(code, service.challenge()["case_key"]), as_json))
+
+
+def _told(service: Service, key: str, as_json: bool) -> list[str]:
+    """The platforms of the case that take part now; none while nobody takes part."""
+    case, here = asking(lambda: (service.open(key), service.platforms()), as_json)
+    rows = [row for item in case["items"] if not item["withdrawn"] for row in item["platforms"]]
+    told = {row["platform"] for row in rows}
+    found = [row["id"] for row in here if row["id"] in told]
+    if here and not found:
+        stop(FAILED, "no platform of this case takes part now: choose with --platform", as_json)
+    return found
 
 
 def _item(path: Path, as_json: bool) -> dict[str, Any]:

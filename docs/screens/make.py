@@ -209,6 +209,7 @@ def _afterwards(page: Page, take: Take) -> None:
     change.locator("[data-go=add]").click()
     way.choose(page, PHOTOS / "rocket.jpg")
     way.press_next(page, "choose")
+    way.press_next(page, "where")
     way.step(page, "check").locator("#send").click()
     way.step(page, "added")
     take("added")

@@ -15,7 +15,7 @@ const NEXT = {
   passed: afterAge,
   then: ({ then }) => (then === "under" ? "you" : "adult"),
   you: ({ you }) => (you === "other" ? "other" : "choose"),
-  choose: ({ adding }) => (adding ? "check" : "where"),
+  choose: () => "where",
   where: () => "check",
 };
 const BACK = {
@@ -28,7 +28,7 @@ const BACK = {
   other: () => "you",
   choose: ({ adding }) => (adding ? "change" : "you"),
   where: () => "choose",
-  check: ({ adding }) => (adding ? "choose" : "where"),
+  check: () => "where",
 };
 
 /** Steps that are part of one that is counted. */

@@ -21,6 +21,14 @@ export function takeable({ can_change: open, items }) {
   return open && here.length > 1 ? here : [];
 }
 
+/** The ids of the platforms that are told of what was not taken back. */
+export const toldOf = ({ items }) =>
+  new Set(
+    items
+      .filter(({ withdrawn }) => !withdrawn)
+      .flatMap(({ platforms }) => platforms.map(({ platform }) => platform)),
+  );
+
 function itemOf(item, open) {
   const { platforms } = item;
   const title = element("h2", {}, nameOf(item));

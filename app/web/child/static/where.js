@@ -4,15 +4,20 @@ import { words } from "./words.js";
 
 const LONGEST = 500;
 
-/** The list on the page, all ticked. */
-export function drawPlatforms(platforms) {
-  const rows = platforms.map((platform) => rowOf(platform));
+/** The list on the page: all ticked, or only those that were told `before`. */
+export function drawPlatforms(platforms, before = null) {
+  const asBefore = ({ id }) => before === null || before.has(id);
+  const rows = platforms.map((platform) => rowOf(platform, asBefore(platform)));
   const none = element("p", {}, words("where.none_there"));
   byId("platforms").replaceChildren(...(rows.length > 0 ? rows : [none]));
+  const isNew = before === null || rows.length === 0;
+  byId("where-about").textContent = isNew ? words("where.all") : aboutBefore(platforms.some(asBefore));
 }
 
-function rowOf({ id, name, takes_location: takes }) {
-  const box = element("input", { type: "checkbox", value: id, checked: true, "data-name": name });
+const aboutBefore = (known) => (known ? words("where.before") : words("where.pick"));
+
+function rowOf({ id, name, takes_location: takes }, checked) {
+  const box = element("input", { type: "checkbox", value: id, checked, "data-name": name });
   const label = element("label", { class: "choice" }, box, element("span", {}, element("bdi", {}, name)));
   return takes ? element("div", {}, label, linkOf(id, name)) : label;
 }
@@ -46,7 +51,7 @@ export function changeList({ off, links }) {
 const boxesOfList = () => byId("platforms").querySelectorAll("input[type=checkbox]");
 const linksOfList = () => byId("platforms").querySelectorAll("[data-link]");
 
-/** { ids, names, locations }: no ids when all are meant, so that those who join later are told. */
+/** { ids, all, names, locations, nothing }: `all` where every one that takes part is ticked. */
 export function pickedPlatforms() {
   const boxes = [...boxesOfList()];
   const ticked = boxes.filter((box) => box.checked);
@@ -55,7 +60,8 @@ export function pickedPlatforms() {
     .map((input) => ({ platform: input.dataset.link, where_seen: input.value.trim() }))
     .filter(({ platform, where_seen: seen }) => seen !== "" && told.has(platform));
   return {
-    ids: ticked.length === boxes.length ? [] : [...told],
+    ids: [...told],
+    all: ticked.length === boxes.length,
     names: ticked.map((box) => box.dataset.name),
     locations,
     nothing: boxes.length > 0 && ticked.length === 0,
