@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime, timedelta
+from typing import Final
 
 from app.domain.age import AgeBasis
 from app.domain.case import Case, CaseState, Item, MediaKind
@@ -14,6 +15,9 @@ from app.domain.report import takes_part
 from app.ports import CaseFile
 from app.services.house import House
 from partners.model import Notice, Partner, PartnerId
+
+_TOLD_WITHIN: Final = timedelta(minutes=10)
+"""The relay needs a moment; what no platform was told of by then was for nobody who took part."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,18 +67,18 @@ class OpenCase:
         file = self.house.store.file_by_key(self.house.case_tag(case_key))
         if file is None:
             raise CaseNotFound
-        return _seen(file, self.house.store.partners())
+        return _seen(file, self.house.store.partners(), self.house.clock.now())
 
 
 def view(house: House, case: Case) -> CaseView:
     """The case as its holder sees it."""
     file = CaseFile(case, house.store.items(case.id), house.store.notices_of(case.id))
-    return _seen(file, house.store.partners())
+    return _seen(file, house.store.partners(), house.clock.now())
 
 
-def _seen(file: CaseFile, partners: Sequence[Partner]) -> CaseView:
+def _seen(file: CaseFile, partners: Sequence[Partner], now: datetime) -> CaseView:
     case = file.case
-    items = tuple(_item(item, case, file.notices, partners) for item in file.items)
+    items = tuple(_item(item, case, file.notices, partners, now) for item in file.items)
     return CaseView(
         state=case.state,
         age_basis=case.basis,
@@ -85,14 +89,16 @@ def _seen(file: CaseFile, partners: Sequence[Partner]) -> CaseView:
 
 
 def _item(
-    item: Item, case: Case, notices: Sequence[Notice], partners: Sequence[Partner]
+    item: Item, case: Case, notices: Sequence[Notice], partners: Sequence[Partner], now: datetime
 ) -> ItemView:
     told = {n.partner_id: n for n in notices if n.item_number == item.number}
+    # A platform that joins later is not told of what was there before, and not shown as if it were.
+    waits = not told and now - item.added_at < _TOLD_WITHIN
     withdrawn = case.withdrawn_at is not None or item.withdrawn_at is not None
     rows = [
         _platform(partner, told.get(partner.id), item, withdrawn)
         for partner in partners
-        if partner.id in told or _will_be_told(partner, item, case)
+        if partner.id in told or (waits and _will_be_told(partner, item, case))
     ]
     return ItemView(item.number, item.kind, item.added_at.date(), withdrawn, tuple(rows))
 

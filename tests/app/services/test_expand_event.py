@@ -147,6 +147,29 @@ def test_a_platform_that_joined_after_the_report_was_expanded_is_not_told(world:
     assert len(world.notices(key)) == 1
 
 
+def test_a_platform_that_joined_later_is_not_shown_as_told(world: World) -> None:
+    """Whoever took part when it was reported is, already before the relay has told them."""
+    world.platform("Early")
+    key = world.report()
+    assert _shown(world, key) == ["Early"]
+    world.expand()
+    world.platform("Late")
+    assert _shown(world, key) == ["Early"]
+
+
+def test_what_nobody_was_told_of_is_not_shown_as_told_to_whoever_joins(world: World) -> None:
+    key = world.report()
+    world.expand()
+    world.clock.forward(HOUR)
+    world.platform("Late")
+    assert _shown(world, key) == []
+
+
+def _shown(world: World, key: bytes) -> list[str]:
+    (item,) = world.services.open_case(key).items
+    return [row.name for row in item.platforms]
+
+
 def test_a_suspended_platform_is_not_told(world: World) -> None:
     one, other = world.platform("One"), world.platform("Other")
     world.services.manage_partners.suspend(other.id)

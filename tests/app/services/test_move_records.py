@@ -167,7 +167,7 @@ def test_other_root_keys_change_nothing(old: Store, new: Store, tmp_path: Path) 
 def test_an_export_broken_off_at_its_first_record_goes_on_by_the_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    env = {"REPORT_REMOVE_DATA_DIR": str(tmp_path / "data")}
+    env = _begun(tmp_path / "data")
     file = tmp_path / "all.jsonl"
     with monkeypatch.context() as broken:
         broken.setattr(move_records, "_write", _break)
@@ -182,7 +182,7 @@ def test_an_export_broken_off_at_its_first_record_goes_on_by_the_command(
 def test_what_no_broken_export_left_is_neither_believed_nor_overwritten(
     tmp_path: Path, offset: int, text: str
 ) -> None:
-    env = {"REPORT_REMOVE_DATA_DIR": str(tmp_path / "data")}
+    env = _begun(tmp_path / "data")
     file = tmp_path / "all.jsonl"
     file.write_text(text)
     Progress(offset).keep(tmp_path / "all.jsonl.export-progress")
@@ -190,6 +190,13 @@ def test_what_no_broken_export_left_is_neither_believed_nor_overwritten(
     assert done.exit_code == 4
     assert "delete all.jsonl" in done.stderr
     assert file.read_text() == text
+
+
+def _begun(folder: Path) -> dict[str, str]:
+    """The environment of a new service: an export would not begin one."""
+    env = {"REPORT_REMOVE_DATA_DIR": str(folder)}
+    assert CliRunner().invoke(main, ["partner", "add", "Picnic"], env=env).exit_code == 0
+    return env
 
 
 def _break(*_: Any) -> None:
