@@ -20,6 +20,7 @@ from app.client.case_code import case_key, new_code
 from app.client.pass_file import PassFile
 from app.client.service import Refused, Service, report_body
 from app.client.shown_pass import shown
+from app.web.child.languages import load
 from tests.journeys.browser import way
 from tests.journeys.browser.broker import PREDICATE, key_of, write_trust
 from tests.journeys.browser.proof import faults, faults_at_broker, relay_to
@@ -29,6 +30,7 @@ from tests.journeys.sandbox import hashed
 pytestmark = pytest.mark.browser
 
 BOTH = {"Picnic": "taken_down", "Postcard": "not_found"}
+WORDS = load()["en"].words
 STORED = "[sessionStorage.length, localStorage.length]"
 TWO_DAYS = "{ const now = Date.now; Date.now = () => now() + 2 * 86_400_000; }"
 
@@ -131,6 +133,26 @@ def test_a_line_that_breaks_before_going_is_said(stage: World) -> None:
     way.step(page, "passed")
 
 
+@pytest.mark.parametrize("kept", ["full", "forbidden"])
+def test_a_phone_that_keeps_nothing_is_not_told_to_try_again(stage: World, kept: str) -> None:
+    page = stage.context().new_page()
+    page.add_init_script(
+        {
+            "full": "Storage.prototype.setItem = () => { throw new DOMException('', "
+            "'QuotaExceededError') };",
+            "forbidden": "Object.defineProperty(window, 'sessionStorage', { get() { "
+            "throw new DOMException('', 'SecurityError') } });",
+        }[kept]
+    )
+    page.goto("/en")
+    way.to_proof(page)
+    page.locator("#show-age").click()
+    told(page, WORDS["proof.no_room"])
+    way.step(page, "proof").locator("[data-go=without]").click()
+    way.on_to_check(page, PHOTO)
+    way.send(page)
+
+
 # ---- coming back without one ---------------------------------------------------------------------
 
 
@@ -155,6 +177,24 @@ def test_no_more_passes_today(stage: World) -> None:
             way.step(page, "passed")
     page.locator("#stop").click()
     told(page, "all its passes for today")
+
+
+def test_with_a_pass_too_a_report_whose_answer_was_lost_is_known_again(stage: World) -> None:
+    """The pass went with it: it is spent, and that is no reason to ask for another."""
+    page = stage.page()
+    way.to_proof(page)
+    way.get_pass(page)
+    way.press_next(page, "passed")
+    way.on_to_check(page, PHOTO)
+    way.lose_answers(page)
+    way.send_without_answer(page)
+    way.step(page, "check").locator("[data-go=back]").click()
+    way.press_next(page, "where")
+    way.step(page, "check")
+    assert len(way.send(page)) == 16
+    page.locator("#kept").click()
+    way.step(page, "status")
+    assert page.locator("#items > *").count() == 1
 
 
 def test_whoever_turns_back_is_told_that_it_is_all_right(stage: World) -> None:

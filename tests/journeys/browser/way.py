@@ -103,6 +103,25 @@ def send(page: Page) -> str:
     return re.sub(r"\D", "", page.locator("#code").inner_text())
 
 
+def lose_answers(page: Page) -> list[str]:
+    """The service takes the reports, and the line breaks before it can say so; their bodies."""
+    arrived: list[str] = []
+
+    def lose(route: Route) -> None:
+        arrived.append(route.request.post_data or "")
+        route.fetch()
+        route.abort("connectionreset")
+
+    page.route("**/v1/reports", lose)
+    return arrived
+
+
+def send_without_answer(page: Page) -> None:
+    page.locator("#send").click()
+    expect(step(page, "check").locator(".wrong")).to_contain_text("Nothing is lost", timeout=20_000)
+    page.unroute("**/v1/reports")
+
+
 def report(page: Page, *files: Path) -> str:
     """The whole way from the first screen to the status; the case code."""
     to_check(page, *files)

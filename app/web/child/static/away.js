@@ -10,12 +10,16 @@ const KEY_BYTES = 32;
 const MOST_CHARACTERS = 4000;
 const ONCE = { name: "AES-GCM", iv: new Uint8Array(12) }; // each key seals one thing
 
-/** Seals any JSON value into this tab; the state that opens it. */
+/** Seals any JSON value into this tab; the state that opens it, or null where nothing can be kept. */
 export async function putAway(value) {
   const raw = crypto.getRandomValues(new Uint8Array(KEY_BYTES));
   const text = new TextEncoder().encode(JSON.stringify(value));
   const sealed = await crypto.subtle.encrypt(ONCE, await keyOf(raw, "encrypt"), text);
-  sessionStorage.setItem(PLACE, toText(new Uint8Array(sealed)));
+  try {
+    sessionStorage.setItem(PLACE, toText(new Uint8Array(sealed)));
+  } catch {
+    return null;
+  }
   return toText(raw);
 }
 

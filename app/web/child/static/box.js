@@ -10,29 +10,33 @@ const input = document.getElementById("file");
 const budget = Number(input.dataset.budget);
 const most = Number(input.dataset.most);
 const hasher = new DeviceHasher();
-let stopped = false;
+let stopped = new Set();
+let underWay = null;
 
 const say = (letter) => parent.postMessage(letter, "*");
 
 async function hashAll(chosen) {
   const files = chosen.slice(0, most);
-  stopped = false;
+  stopped = new Set();
   say({ is: "begun", files: files.length });
   if (chosen.length > most) say({ is: "too_many" });
   for (const file of files.keys()) {
-    if (stopped) say({ is: "refused", file, code: "stopped" });
+    if (stopped.has(file)) say({ is: "refused", file, code: "stopped" });
     else await hashOne(files[file], file);
   }
   say({ is: "ended" });
 }
 
 async function hashOne(chosen, file) {
+  underWay = file;
   const onProgress = (share) => say({ is: "progress", file, percent: Math.floor(share * 100) });
   try {
     const result = await hasher.hash(chosen, { budget, onProgress });
     say({ is: "hashed", file, kind: result.kind, hashes: hashesOf(result) });
   } catch (error) {
     say({ is: "refused", file, code: error.code ?? "went_wrong" });
+  } finally {
+    underWay = null;
   }
 }
 
@@ -47,9 +51,9 @@ input.addEventListener("change", async () => {
 addEventListener("message", ({ source, data }) => {
   if (source !== parent) return;
   if (data === "ready") say({ is: "ready" });
-  if (data !== "stop") return;
-  stopped = true;
-  hasher.stop();
+  if (!Number.isInteger(data?.stop)) return;
+  stopped.add(data.stop);
+  if (data.stop === underWay) hasher.stop();
 });
 onThreeShifts(() => say({ is: "leave" }));
 input.disabled = false;

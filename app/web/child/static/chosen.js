@@ -15,6 +15,7 @@ export class Chosen {
   #most;
   #first = 0;
   #busy = false;
+  #leftOut = false;
   #ready = false;
   #frame = byId("box");
 
@@ -39,6 +40,7 @@ export class Chosen {
   /** Puts back what was ready before this page was left for a while. */
   restore(items) {
     this.#entries = items.map(({ kind, hashes }) => ({ kind, hashes }));
+    this.#leftOut = false;
     this.#draw();
   }
 
@@ -70,10 +72,14 @@ export class Chosen {
       this.#ready = true;
     },
     leave,
-    too_many: () => wrong(words("choose.too_many", { most: this.#most })),
+    too_many: () => {
+      this.#leftOut = true;
+      this.#draw();
+    },
     begun: ({ files }) => {
       wrong("");
       this.#busy = true;
+      this.#leftOut = false;
       this.#first = this.#entries.length;
       for (let file = 0; file < files; file++) this.#entries.push({ percent: 0 });
       this.#draw();
@@ -88,11 +94,15 @@ export class Chosen {
     },
   };
 
+  /** Draws no other row anew, and none for its percent: a button stays while it is being pressed. */
   #change(file, more) {
-    const entry = this.#entries[this.#first + file];
+    const at = this.#first + file;
+    const entry = this.#entries[at];
     if (!this.#busy || entry === undefined || entry.hashes || entry.refused) return;
     Object.assign(entry, more);
-    this.#draw();
+    const row = byId("files").children[at];
+    if ("percent" in more) row.querySelector("progress").value = entry.percent;
+    else row.replaceWith(this.#row(entry, at));
   }
 
   #fresh(kind, hashes) {
@@ -110,6 +120,7 @@ export class Chosen {
   #draw() {
     const empty = this.#entries.length === 0;
     byId("chosen").hidden = empty;
+    byId("rest").textContent = this.#leftOut ? words("choose.too_many", { most: this.#most }) : "";
     document.querySelector("[data-step=choose] [data-go=next]").hidden = empty;
     byId("files").replaceChildren(...this.#entries.map((entry, at) => this.#row(entry, at)));
   }
@@ -125,7 +136,7 @@ export class Chosen {
 
   #button(entry, name, working) {
     const word = words(working ? "choose.stop" : "choose.remove");
-    const act = working ? () => this.#stop() : () => this.#remove(entry);
+    const act = working ? () => this.#stop(entry) : () => this.#remove(entry);
     const off = !working && this.#busy;
     return element(
       "button",
@@ -134,12 +145,15 @@ export class Chosen {
     );
   }
 
-  #stop() {
-    this.#tell("stop");
+  /** This one alone, and at once: what the box may still say of it comes too late. */
+  #stop(entry) {
+    const file = this.#entries.indexOf(entry) - this.#first;
+    this.#tell({ stop: file });
+    this.#change(file, { refused: words("refused.stopped") });
   }
 
-  #tell(word) {
-    this.#frame.contentWindow.postMessage(word, "*");
+  #tell(what) {
+    this.#frame.contentWindow.postMessage(what, "*");
   }
 
   #remove(entry) {

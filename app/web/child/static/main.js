@@ -18,11 +18,12 @@ import {
   withdrawCase,
   withdrawItem,
 } from "./service.js";
-import { drawCase, nameOf, takeable } from "./status.js";
+import { drawCase, nameOf, takeable, toldOf } from "./status.js";
 import { changeList, changesOfList, drawPlatforms, pickedPlatforms } from "./where.js";
 import { hasWords, say, words } from "./words.js";
 
 const PATIENCE_MS = 3000;
+const HASTE_MS = 1200; // within which somebody who taps and taps does not know what they tap
 const AGE_WAS_WRONG = new Set(["age-refused", "age-token-spent"]);
 
 const chosen = new Chosen();
@@ -33,6 +34,7 @@ let code = null;
 let key = null;
 let parcel = null;
 let sending = null; // the pass in it
+let unsure = false; // whether a report of this key arrived: no answer came
 let asking = null;
 let shownProfile = null;
 let found = null;
@@ -57,7 +59,7 @@ const ENTRIES = {
   proof: () => proof.draw(),
   where: async () => {
     await learn();
-    if (known.platforms === null) drawPlatforms((known.platforms = await platforms()));
+    if (known.platforms === null) await drawWhere();
     if (known.list !== null) changeList(known.list);
     known.list = null;
   },
@@ -67,10 +69,14 @@ const ENTRIES = {
       code ??= newCode();
       key ??= await keyOf(code, known.challenge.case_key);
     }
-    dropParcel();
+    if (sending !== null || !parcel?.carries(bodyToSend())) dropParcel();
     drawLeaving();
   },
-  change: () => drawEach(),
+  code: () => showCode(true),
+  change: () => {
+    byId("again").hidden = code === null;
+    drawEach();
+  },
   withdraw: () => {
     byId("which").textContent =
       takingBack === null
@@ -79,9 +85,15 @@ const ENTRIES = {
   },
   start: () => {
     answers.adding = false;
-    code = key = null;
+    newCase();
   },
 };
+
+/** Whom to tell: for what is added to a case, those that are told of it. */
+async function drawWhere() {
+  known.platforms = await platforms();
+  drawPlatforms(known.platforms, answers.adding ? toldOf(found) : null);
+}
 
 /** The service's challenge, asked for once. */
 async function learn() {
@@ -111,6 +123,7 @@ function picked(group) {
 }
 
 async function go(where) {
+  if (byId("send").getAttribute("aria-busy") === "true") return say(words("check.sending"));
   const step = shownStep();
   const fault = where === "next" ? (CHECKS[step]?.() ?? "") : "";
   if (fault !== "") {
@@ -134,12 +147,13 @@ async function enter(step) {
 }
 
 function explain(error) {
-  const why = error instanceof Refused ? error.code : error instanceof NoLine ? "no_line" : "other";
+  const why = error instanceof Refused || error instanceof NoLine ? error.code : "other";
   wrong(words(hasWords(`problem.${why}`) ? `problem.${why}` : "problem.other"));
 }
 
 function startAdding() {
   Object.assign(answers, { adding: true });
+  Object.assign(known, { platforms: null, list: null });
   chosen.forget();
   show("choose");
 }
@@ -194,9 +208,9 @@ async function goForPass(signal) {
   asking = null;
   await learn();
   if (!proof.offered) return "unavailable";
-  if (!signal.aborted) await proof.goForPass(whatWaits(), signal);
+  const kept = signal.aborted ? "silent" : await proof.goForPass(whatWaits(), signal);
   if (!navigator.onLine) throw new NoLine();
-  return "silent";
+  return kept;
 }
 
 /** What is to be there again when this page is: nothing of it is readable meanwhile. */
@@ -235,14 +249,11 @@ async function begin() {
 // ---- what leaves the phone ----------------------------------------------------------------------
 
 function itemsToSend() {
-  const { items } = chosen;
-  if (answers.adding) return items;
-  const { ids: platforms, locations } = pickedPlatforms();
-  const where = {
-    ...(platforms.length > 0 && { platforms }),
-    ...(locations.length > 0 && { locations }),
-  };
-  return items.map((item) => ({ ...item, ...where }));
+  const { ids: platforms, all, locations } = pickedPlatforms();
+  // A case may leave out one that is not on the list today: what is added to it names each.
+  const named = platforms.length > 0 && (answers.adding || !all);
+  const where = { ...(named && { platforms }), ...(locations.length > 0 && { locations }) };
+  return chosen.items.map((item) => ({ ...item, ...where }));
 }
 
 function bodyToSend() {
@@ -261,17 +272,21 @@ function drawLeaving() {
         ? words(`check.${kind}`)
         : words(`check.${kind}s`, { count: count(kind) }),
     );
-  if (!answers.adding) lines.push(...linesOfReport());
-  lines.push(words("check.key"));
+  if (!answers.adding) lines.push(...linesOfAge());
+  lines.push(...linesOfWhere(), words(answers.adding ? "check.same_key" : "check.key"));
   byId("leaves").replaceChildren(...lines.map((line) => element("li", {}, line)));
   byId("body").textContent = JSON.stringify(JSON.parse(bodyToSend()), null, 1);
   shownProfile = proof.profile({ withPass: withPass() });
 }
 
-function linesOfReport() {
+function linesOfAge() {
+  const age = words("check.age", { band: words(`age.${answers.age}`) });
+  return withPass() && proof.hasPass ? [age, words("check.pass")] : [age];
+}
+
+function linesOfWhere() {
   const { names, locations } = pickedPlatforms();
-  const lines = [words("check.age", { band: words(`age.${answers.age}`) })];
-  if (withPass() && proof.hasPass) lines.push(words("check.pass"));
+  const lines = [];
   if (names.length > 0) lines.push(words("check.apps", { names: names.join(", ") }));
   if (locations.length > 0) lines.push(words("check.links"));
   return lines;
@@ -300,8 +315,15 @@ onPress(byId("send"), words("check.sending"), async () => {
 
 /** Nothing is lost: what was chosen stays, and so does a pass that was not what was wrong. */
 async function notSent(error) {
-  if (!(error instanceof Refused)) return explain(error);
+  if (isUnclear(error)) {
+    unsure = true;
+    return explain(error);
+  }
   const ageWasWrong = AGE_WAS_WRONG.has(error.code);
+  if (unsure && !answers.adding && (ageWasWrong || error.code === "case-key-taken")) {
+    const there = await arrived();
+    if (there !== false) return there === true ? sent({ before: true }) : explain(there);
+  }
   const problem = sending === null ? "none" : "not_taken";
   if (ageWasWrong) sending = null; // what was refused is of no more use
   dropParcel();
@@ -310,10 +332,28 @@ async function notSent(error) {
     return chooseAgain(problem);
   }
   if (error.code === "case-key-taken") {
-    code = key = null;
+    newCase();
     await enter("check");
   }
   explain(error);
+}
+
+/** No answer, or one that does not say whether anything was taken. */
+const isUnclear = (error) => !(error instanceof Refused) || error.status >= 500;
+
+/** Whether our key opens a case, which is then that of a report whose answer was lost; or why not. */
+async function arrived() {
+  try {
+    await openCase(key);
+    return true;
+  } catch (error) {
+    return isUnclear(error) ? error : false;
+  }
+}
+
+function newCase() {
+  code = key = null;
+  unsure = false;
 }
 
 /** What was not sent is made anew; the pass in it may still count, and the service will say. */
@@ -322,8 +362,10 @@ function dropParcel() {
   parcel = sending = null;
 }
 
-function sent() {
+/** `before`: not by this press, but by one whose answer was lost. */
+function sent({ before = false } = {}) {
   parcel = sending = null;
+  unsure = false;
   chosen.forget();
   byId("body").textContent = "";
   if (answers.adding) {
@@ -332,6 +374,14 @@ function sent() {
   }
   showCode(true);
   show("code");
+  if (before) wrong(words("code.arrived"));
+  pauseKept();
+}
+
+/** The button is where Send was: an impatient tap on that must not take the code away. */
+function pauseKept() {
+  byId("kept").setAttribute("aria-disabled", "true"); // and not `disabled`: Tab is to find it
+  setTimeout(() => byId("kept").removeAttribute("aria-disabled"), HASTE_MS);
 }
 
 // ---- the case code ------------------------------------------------------------------------------
@@ -346,11 +396,23 @@ byId("hide").addEventListener("click", () =>
   showCode(byId("hide").getAttribute("aria-pressed") === "true"),
 );
 byId("copy").addEventListener("click", async () => {
-  await navigator.clipboard.writeText(code);
-  say(words("code.copied"));
-  byId("copy").textContent = words("code.copied");
+  const done = words((await copied()) ? "code.copied" : "code.marked");
+  say(done);
+  byId("copy").textContent = done;
   setTimeout(() => (byId("copy").textContent = words("code.copy")), 3000);
 });
+
+/** Whether the browser let us; where it does not, the digits are marked for their own hand. */
+async function copied() {
+  try {
+    await navigator.clipboard.writeText(code);
+    return true;
+  } catch {
+    showCode(true);
+    getSelection().selectAllChildren(byId("code"));
+    return false;
+  }
+}
 
 // ---- the case -----------------------------------------------------------------------------------
 
@@ -365,9 +427,9 @@ async function look() {
 }
 
 onPress(byId("kept"), "", async () => {
+  if (byId("kept").getAttribute("aria-disabled") === "true") return;
   if (!(await look())) return;
-  code = null;
-  byId("code").textContent = "";
+  byId("code").textContent = ""; // it can be asked for again while this page is there
   show("status");
 });
 onPress(byId("look"), "", async () => {
@@ -386,6 +448,7 @@ onPress(byId("open"), words("enter.opening"), async () => {
   }
   try {
     await learn();
+    newCase(); // the code of another case, if there was one, is not this one's
     key = await keyOf(digits, known.challenge.case_key);
   } catch (error) {
     explain(error);

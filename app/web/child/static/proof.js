@@ -59,16 +59,17 @@ export class Proof {
 
   /**
    * Opens the page that gives passes; `rest` is what this page must know when it comes back. Comes
-   * to an end only if we stay, and nothing waits then: the page does not answer, or `signal` calls
-   * it off.
+   * to an end only if we stay, and nothing waits then; what kept us, as a word of `proof.…`: the page
+   * does not answer, this phone keeps nothing, or `signal` calls it off.
    */
   async goForPass(rest, signal) {
     const { pass_url: page } = this.#offer;
     const keep = byId("keep-spares").checked;
     const [made, there] = await Promise.all([this.#blind(keep), isThere(page, signal)]);
-    if (!there || signal.aborted) return;
+    if (!there || signal.aborted) return "silent";
     const secrets = made.map(({ secret }) => secret);
     const state = await putAway({ rest, secrets, keep, day: today() });
+    if (state === null) return "no_room";
     const letter = {
       v: VERSION,
       key: toText(made[0].keyId),
@@ -78,6 +79,7 @@ export class Proof {
     };
     if (!signal.aborted) await opened(withLetter(page, letter), signal);
     forgetAway();
+    return "silent";
   }
 
   async #blind(keep) {

@@ -3,6 +3,8 @@ import { WAY, placeOnWay } from "./journey.js";
 import { byId } from "./elements.js";
 import { words } from "./words.js";
 
+const SLOW_MS = 10_000; // longer than that nobody watches a page that says nothing
+
 /** Only here the language can be changed: it starts the page anew, and nothing is lost yet. */
 const BEFORE_ANSWERS = new Set(["leave", "start", "enter"]);
 
@@ -11,6 +13,7 @@ export const shownStep = () => document.querySelector("[data-step]:not([hidden])
 
 /** Show a step and move the focus to its heading. */
 export function show(step, { focus = true } = {}) {
+  sectionOf("late")?.remove(); // all is here now
   for (const section of document.querySelectorAll("[data-step]")) {
     section.hidden = section.dataset.step !== step;
   }
@@ -34,6 +37,18 @@ export function wrong(sentence) {
   }
 }
 
+/** Say that it takes long; gives what takes that back, unless something else was said since. */
+function sayLater() {
+  const slow = words("problem.slow");
+  const timer = setTimeout(() => wrong(slow), SLOW_MS);
+  return () => {
+    clearTimeout(timer);
+    for (const place of document.querySelectorAll(".wrong")) {
+      if (place.textContent === slow) place.textContent = "";
+    }
+  };
+}
+
 /** A button that cannot be pressed twice while its work goes on. */
 export function onPress(button, busyWords, work) {
   button.addEventListener("click", async () => {
@@ -42,9 +57,11 @@ export function onPress(button, busyWords, work) {
     button.setAttribute("aria-busy", "true");
     if (busyWords) button.textContent = busyWords;
     wrong("");
+    const unsay = sayLater();
     try {
       await work();
     } finally {
+      unsay();
       button.removeAttribute("aria-busy");
       button.textContent = before;
     }
