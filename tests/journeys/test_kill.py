@@ -105,6 +105,12 @@ def test_every_acknowledged_report_survives_and_reaches_both_platforms(tmp_path:
                 "each platform was told of each report",
                 LEASE + 60,
             )
+        # What was told just before a kill is in hand until its lease ends, and then told again.
+        until(
+            lambda: _undelivered(installation) == 0,
+            "the service knows of each that it was told",
+            LEASE + 60,
+        )
         _check_every_case(installation, load.acknowledged)
         _check_every_item(installation, receiver, keys, load.acknowledged)
         _check_the_file(installation, everything)
@@ -187,6 +193,12 @@ def _each(port: int, act: Callable[[Caller, Any], T], values: list[Any]) -> list
         return [
             found for part in pool.map(some, [values[n::4] for n in range(4)]) for found in part
         ]
+
+
+def _undelivered(installation: Installation) -> int:
+    with closing(sqlite3.connect(installation.database)) as connection:
+        query = "SELECT count(*) FROM messages WHERE state != 'delivered'"
+        return int(connection.execute(query).fetchone()[0])
 
 
 def _check_the_file(installation: Installation, everything: int) -> None:

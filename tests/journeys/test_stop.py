@@ -247,7 +247,7 @@ def _refusal(installation: Installation, **more: str) -> str:
 @pytest.fixture
 def used(installation: Installation) -> Installation:
     """A folder with a root key and a database in it."""
-    assert installation.run("partner", "list").returncode == 0
+    assert installation.run("partner", "add", "Alpha").returncode == 0
     return installation
 
 
