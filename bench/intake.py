@@ -13,7 +13,6 @@ import argparse
 import json
 import os
 import secrets
-import socket
 import statistics
 import subprocess
 import sys
@@ -272,6 +271,7 @@ Rounds = dict[str, list[load.Result]]
 
 def measure(folder: Path, options: argparse.Namespace) -> Rounds:
     """Each kind of load in turns, so that what disturbs the machine disturbs them alike."""
+    from app.demo.processes import free_port
     from infra.sandbox.issuer import Issuer, load_key
 
     issuer = Issuer("https://bench.invalid", load_key(None))
@@ -321,13 +321,6 @@ KINDS = {
     "everywhere": "the same, any processor",
     "signed": "reports, signed token",
 }
-
-
-def free_port() -> int:
-    """A port of 127.0.0.1 that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def median_ratio(rounds: Rounds, kind: str, of: str, what: Callable[[load.Result], float]) -> float:

@@ -114,7 +114,7 @@ def free_port() -> int:
     """A port of 127.0.0.1 that was free a moment ago.
 
     It is none that the system gives to a client or to whoever wants any: it could be gone by the
-    time that a process listens on it.
+    time that a process listens on it, or starts again.
     """
     while True:
         port = secrets.choice(_ASKED_FOR_BY_NAME)

@@ -11,6 +11,7 @@ from app.domain.deadlines import DeadlinePolicy
 from app.domain.errors import Contested, StoreUnavailable
 from app.domain.report import takes_part
 from app.ports import (
+    MOST_CHANGES,
     AddMessage,
     AddNotice,
     CaseStore,
@@ -25,9 +26,6 @@ from partners.events import Event, EventType
 from partners.model import CaseId, EventId, Feedback, Notice, NoticeId, Partner, Word
 from partners.outbox import fan_out
 from partners.ports import Purpose
-
-CHUNK = 100  # changes in one commit, as many as a DynamoDB transaction holds
-
 
 Items = Mapping[tuple[CaseId, int], tuple[Case, Item]]
 
@@ -158,7 +156,7 @@ class ExpandEvents:
         together: list[Event] = []
         changes: list[Change] = []
         for event, more in events:
-            if changes and len(changes) + len(more) > CHUNK:
+            if changes and len(changes) + len(more) > MOST_CHANGES:
                 self._commit(changes, together)
                 together, changes = [], []
             together.append(event)
@@ -228,5 +226,5 @@ class ExpandEvents:
 
     def _store(self, changes: list[Change]) -> None:
         """In chunks, an event's end in its last: whoever dies in between starts over."""
-        for start in range(0, len(changes), CHUNK):
-            self.house.store.commit(*changes[start : start + CHUNK])
+        for start in range(0, len(changes), MOST_CHANGES):
+            self.house.store.commit(*changes[start : start + MOST_CHANGES])

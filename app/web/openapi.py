@@ -110,7 +110,8 @@ _SCHEMES = {
     "age_token": {
         "type": "http",
         "scheme": "dpop",
-        "description": "An age token of profile jwt-age-v1 (RFC 9449). Not for declared-v1.",
+        "description": "An age token of profile jwt-age-v1 (RFC 9449). Other profiles have schemes "
+        "of their own, which a 401's WWW-Authenticate names; declared-v1 has none.",
     },
     "age_proof": {
         "type": "apiKey",

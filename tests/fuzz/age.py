@@ -26,6 +26,7 @@ from app.adapters.age.issuers import BadIssuers, parse
 from app.adapters.age.trust import BlindIssuer, Signer
 from app.domain.age import AgeBasis
 from app.domain.errors import AgeRefused
+from app.settings import AGE_PROFILES
 from app.web.application import create_app
 from infra.sandbox.issuer import b64
 from tests.adapters.age.blinding import DOCUMENT, NONCE, Broker
@@ -35,14 +36,7 @@ from tests.adapters.age.vouching import CODE, Helpline
 from tests.adapters.age.wallets import UNDER_18, Wallet, digest_of, disclosure
 from tests.app.web.running import in_process
 
-_PROFILES = (
-    "pp-under18-v1",
-    "jwt-age-v1",
-    "sdjwt-age-v1",
-    "mdoc-age-v1",
-    "counsellor-attested-v1",
-    "declared-v1",
-)
+_PROFILES = sorted(AGE_PROFILES)
 Check = Callable[[Any], None]
 Strategy = st.SearchStrategy[Any]
 

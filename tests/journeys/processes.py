@@ -4,26 +4,23 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import signal
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from app.bootstrap import DATABASE, build
+from app.demo.processes import free_port
 from app.services.catalogue import Services
 from app.settings import PREFIX, Settings
 from partners.model import PartnerId
 from tests.app.services.world import trust
 
 ROOT = Path(__file__).parents[2]
-ASKED_FOR_BY_NAME = range(20_000, 32_000)
 NO_LIMITS = {
     "LIMIT_REPORTS": "10000000 per hour",
     "LIMIT_DECLARED": "10000000 per hour",
@@ -31,19 +28,6 @@ NO_LIMITS = {
     "LIMIT_PARTNER": "10000000 per minute",
     "LIMIT_OVERALL": "10000000 per minute",
 }
-
-
-def free_port() -> int:
-    """A port of 127.0.0.1 that was free a moment ago.
-
-    It is none that the system gives to a client or to whoever wants any: it would be gone by the
-    time that a process listens on it, or starts again.
-    """
-    while True:
-        port = secrets.choice(ASKED_FOR_BY_NAME)
-        with suppress(OSError), socket.socket() as probe:
-            probe.bind(("127.0.0.1", port))
-            return port
 
 
 def until(holds: Callable[[], bool], what: str, within: float = 60.0) -> None:

@@ -15,12 +15,13 @@ from typing import Any
 import pytest
 
 from app.client.service import Service, report_body
+from app.demo.processes import free_port
 from app.services.catalogue import Services
 from tests.adapters.age.documents import Papers
 from tests.journeys.ages import Proof
 from tests.journeys.calls import Said, a_case_key, a_key, a_photo, calling
 from tests.journeys.documents import PROFILES, Authorities
-from tests.journeys.processes import Installation, Processes, Running, free_port
+from tests.journeys.processes import Installation, Processes, Running
 from tests.journeys.sandbox import start_issuer
 
 TIMES = 40

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from tests.journeys.processes import ROOT, Installation, Processes, clean_env, free_port, until
+from app.demo.processes import free_port
+from tests.journeys.processes import ROOT, Installation, Processes, clean_env, until
 
 PHOTO = ROOT / "infra/sandbox/photos/coffee.jpg"
 BAND = ("--band", "13_15")

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from app.domain.errors import Contested, StoreUnavailable
-from app.ports import CloseEvent
-from app.services.expand_event import CHUNK, ExpandEvent, ExpandEvents
+from app.ports import MOST_CHANGES, CloseEvent
+from app.services.expand_event import ExpandEvent, ExpandEvents
 from app.services.scrub_case import ScrubCase
 from partners.events import Event, EventType
 from partners.model import MessageState, Word
@@ -74,7 +74,7 @@ def test_many_platforms_and_items_are_all_told_in_commits_of_at_most_a_hundred(
     told, notices, events = _contents(world)
     assert (len(told), set(told.values()), notices, events) == (MANY * 5, {1}, MANY * 5, 0)
     assert max(store.sizes) <= 100
-    assert len(store.sizes) == 2 * MANY * 5 // CHUNK + 1
+    assert len(store.sizes) == 2 * MANY * 5 // MOST_CHANGES + 1
     assert [len(names) for names in world.outcomes(key)] == [MANY] * 5
 
 

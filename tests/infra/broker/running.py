@@ -20,6 +20,7 @@ from typing import Any
 import requests
 from flask.testing import FlaskClient
 
+from app.demo.processes import free_port
 from infra.broker.assembly import load_key, make_providers, open_signer
 from infra.broker.configuration import Configuration, KeyEntry, SignerEntry, load
 from infra.broker.days import DayBook
@@ -29,7 +30,6 @@ from infra.broker.journal import Journal
 from infra.broker.signers.port import BlindSigner
 from infra.broker.web import REQUEST_TYPE, create_app
 from tests.app.web.running import ROOT
-from tests.journeys.processes import free_port
 
 NODE = Path(__file__).parent / "node"
 EXPONENT = 65537

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
+from app.demo.processes import free_port
 from infra.broker.issuance import Predicate
 from infra.broker.signers.development import DevelopmentSigner
 from infra.broker.web import REQUEST_TYPE
@@ -29,7 +30,6 @@ from tests.infra.broker.running import (
     request_bytes,
     write,
 )
-from tests.journeys.processes import free_port
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.journeys.processes import Installation, Processes, Running, free_port
+from app.demo.processes import free_port
+from tests.journeys.processes import Installation, Processes, Running
 
 PREDICATE = "under18-document"
 PROFILES = "pp-under18-v1,declared-v1"

@@ -30,6 +30,16 @@ def shown_code(page: Page) -> str:
     return re.sub(r"\D", "", page.locator("#code").inner_text())
 
 
+def choose_another(page: Page) -> None:
+    """Back from the last look, another photo, and forward again."""
+    way.step(page, "check").locator("[data-go=back]").click()
+    way.step(page, "where").locator("[data-go=back]").click()
+    way.choose(page, PHOTOS / "rocket.jpg")
+    way.press_next(page, "choose")
+    way.press_next(page, "where")
+    way.step(page, "check")
+
+
 @pytest.mark.parametrize(
     ("after_ms", "every_ms", "taps"), [(0, 250, 3), (600, 400, 3), (900, 450, 4)]
 )
@@ -119,12 +129,7 @@ def test_a_report_whose_answer_was_lost_is_known_again_when_another_photo_was_ch
     way.to_check(page, PHOTO)
     way.lose_answers(page)
     way.send_without_answer(page)
-    way.step(page, "check").locator("[data-go=back]").click()
-    way.step(page, "where").locator("[data-go=back]").click()
-    way.choose(page, PHOTOS / "rocket.jpg")
-    way.press_next(page, "choose")
-    way.press_next(page, "where")
-    way.step(page, "check")
+    choose_another(page)
     code = way.send(page)
     assert len(code) == 16
     expect(page.locator("[data-step=code] .wrong")).to_contain_text("first try did reach us")
@@ -138,12 +143,7 @@ def test_a_report_that_never_arrived_is_sent_as_it_is_now(stage: World) -> None:
     way.to_check(page, PHOTO)
     page.route(REPORTS, lambda route: route.abort("connectionreset"))
     way.send_without_answer(page)
-    way.step(page, "check").locator("[data-go=back]").click()
-    way.step(page, "where").locator("[data-go=back]").click()
-    way.choose(page, PHOTOS / "rocket.jpg")
-    way.press_next(page, "choose")
-    way.press_next(page, "where")
-    way.step(page, "check")
+    choose_another(page)
     way.send(page)
     expect(page.locator("[data-step=code] .wrong")).to_be_empty()
     page.locator("#kept").click()
@@ -162,3 +162,9 @@ def test_where_the_browser_copies_nothing_the_digits_are_marked(stage: World) ->
     expect(page.locator("#copy")).to_contain_text("Marked")
     assert re.sub(r"\D", "", page.evaluate("String(getSelection())")) == code
     assert errors == []
+
+
+def test_pulling_the_page_down_does_not_load_it_anew(stage: World) -> None:
+    """Where the code is shown, a reload would lose it."""
+    style = "getComputedStyle(document.documentElement).overscrollBehaviorY"
+    assert stage.page(**PHONE).evaluate(style) == "contain"

@@ -20,11 +20,12 @@ from playwright.sync_api import (
     sync_playwright,
 )
 
+from app.demo.processes import free_port
 from app.web.child.operator import SHIPPED
 from tests.hashing import film
 from tests.journeys.browser import way
 from tests.journeys.browser.broker import start_broker, trust_broker
-from tests.journeys.processes import ROOT, Installation, Processes, Running, free_port
+from tests.journeys.processes import ROOT, Installation, Processes, Running
 from tests.journeys.sandbox import Platform, enrol, start_platform
 
 PHOTOS = ROOT / "infra/sandbox/photos"
